@@ -1,0 +1,124 @@
+#include "base/nursery.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+
+namespace pn {
+namespace {
+
+bool is_aborted(const std::exception_ptr& failure) {
+  try {
+    std::rethrow_exception(failure);
+  } catch (const boost::system::system_error& e) {
+    return e.code() == asio::error::operation_aborted;
+  } catch (...) {
+    return false;
+  }
+}
+
+}  // namespace
+
+struct Nursery::State {
+  struct Child {
+    explicit Child(std::string_view n) : name(n) {}
+    std::string name;
+    asio::cancellation_signal signal;
+    bool cancelled = false;
+  };
+
+  explicit State(Executor ex) : executor(std::move(ex)), emptied(executor, SteadyTimer::max()) {}
+
+  void cancel() {
+    // A signal's handlers only post, so no child leaves the list while we walk it.
+    for (auto& child : children) {
+      child.cancelled = true;
+      child.signal.emit(asio::cancellation_type::terminal);
+    }
+  }
+
+  void ended(std::list<Child>::iterator child, const std::exception_ptr& failure) {
+    const bool expected = child->cancelled && failure && is_aborted(failure);
+    children.erase(child);
+    if (failure && !expected && !first_error) {
+      first_error = failure;
+      cancel();
+    }
+    if (children.empty()) emptied.cancel();
+  }
+
+  using SteadyTimer = std::chrono::steady_clock::time_point;
+  Executor executor;
+  std::list<Child> children;
+  std::exception_ptr first_error;
+  asio::steady_timer emptied;
+};
+
+Nursery::Nursery(Executor executor) : state_(std::make_shared<State>(std::move(executor))) {}
+
+Nursery::~Nursery() {
+  if (state_->children.empty()) return;
+  std::fprintf(
+      stderr, "nursery destroyed with a live child: %s\n", state_->children.front().name.c_str());
+  std::abort();
+}
+
+void Nursery::spawn(std::string_view name, Awaitable<void> child) {
+  const auto at = state_->children.emplace(state_->children.end(), name);
+  asio::co_spawn(state_->executor,
+                 std::move(child),
+                 asio::bind_cancellation_slot(
+                     at->signal.slot(), [state = state_, at](const std::exception_ptr& failure) {
+                       state->ended(at, failure);
+                     }));
+}
+
+void Nursery::cancel() { state_->cancel(); }
+
+std::size_t Nursery::live() const { return state_->children.size(); }
+
+Awaitable<void> Nursery::join() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  bool aborted = false;
+  while (!state_->children.empty()) {
+    co_await state_->emptied.async_wait(asio::as_tuple(asio::use_awaitable));
+    const auto caller = co_await asio::this_coro::cancellation_state;
+    if (caller.cancelled() != asio::cancellation_type::none && !aborted) {
+      aborted = true;
+      co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+      cancel();
+    }
+  }
+  if (aborted) throw boost::system::system_error(asio::error::operation_aborted);
+  if (state_->first_error) {
+    const std::exception_ptr failure = std::exchange(state_->first_error, nullptr);
+    std::rethrow_exception(failure);
+  }
+}
+
+Awaitable<void> shielded(Awaitable<void> op) {
+  const Executor executor = co_await asio::this_coro::executor;
+  // A separate frame with cancellation switched off; the caller's own state stays as it is.
+  co_await asio::co_spawn(
+      executor,
+      std::move(op),
+      asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+}
+
+namespace detail {
+
+Awaitable<void> run_on(Executor executor, Awaitable<void> op) {
+  co_await asio::co_spawn(std::move(executor), std::move(op), asio::use_awaitable);
+}
+
+}  // namespace detail
+}  // namespace pn

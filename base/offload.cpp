@@ -1,0 +1,61 @@
+#include "base/offload.hpp"
+
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <pthread.h>
+
+namespace pn {
+
+struct ThreadPool::Impl {
+  explicit Impl(std::size_t threads)
+      : context(static_cast<int>(threads)), guard(asio::make_work_guard(context)) {}
+  asio::io_context context;
+  asio::executor_work_guard<asio::io_context::executor_type> guard;
+  std::vector<std::thread> threads;
+};
+
+ThreadPool::ThreadPool(std::string_view name, std::size_t threads)
+    : impl_(std::make_unique<Impl>(threads)) {
+  const std::string short_name(name.substr(0, 15));
+  for (std::size_t i = 0; i < threads; ++i) {
+    impl_->threads.emplace_back([this, short_name] {
+      pthread_setname_np(pthread_self(), short_name.c_str());
+      impl_->context.run();
+    });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  impl_->guard.reset();
+  for (auto& thread : impl_->threads) thread.join();
+}
+
+Executor ThreadPool::executor() const { return impl_->context.get_executor(); }
+std::size_t ThreadPool::threads() const { return impl_->threads.size(); }
+
+namespace detail {
+namespace {
+Awaitable<void> call(const std::function<void()>& work) {
+  work();
+  co_return;
+}
+}  // namespace
+
+Awaitable<void> run_on_pool(ThreadPool& pool, const std::function<void()>& work) {
+  const Executor executor = pool.executor();
+  co_await asio::co_spawn(
+      executor,
+      call(work),
+      asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+}
+
+}  // namespace detail
+}  // namespace pn

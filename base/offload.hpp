@@ -1,0 +1,57 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+
+#include <exception>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace pn {
+
+/// Threads for what may block or compute: file I/O, hashing, archives, SQL. Joined by the
+/// destructor.
+class ThreadPool final {
+ public:
+  /// `name` (at most 15 characters) is what `top -H` and a debugger show.
+  ThreadPool(std::string_view name, std::size_t threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  [[nodiscard]] Executor executor() const;
+  [[nodiscard]] std::size_t threads() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+namespace detail {
+/// Runs `work` on the pool, then resumes here. Not interruptible: `work` may hold references to the
+/// caller's frame.
+Awaitable<void> run_on_pool(ThreadPool& pool, const std::function<void()>& work);
+}  // namespace detail
+
+/// Runs `fn()` on a pool's thread and answers what it returned, or rethrows what it threw. Returns
+/// only when the worker is done, whatever is cancelled meanwhile, so `fn` may refer to the caller's
+/// frame; long work should poll a stop flag. `fn` must be copyable, and must outlive nothing: name
+/// it before the await (no lambda inside co_await).
+template <class F>
+Awaitable<std::invoke_result_t<F&>> offload(ThreadPool& pool, F fn) {
+  using R = std::invoke_result_t<F&>;
+  if constexpr (std::is_void_v<R>) {
+    const std::function<void()> work = [&fn] { fn(); };
+    co_await detail::run_on_pool(pool, work);
+  } else {
+    std::optional<R> out;
+    const std::function<void()> work = [&fn, &out] { out.emplace(fn()); };
+    co_await detail::run_on_pool(pool, work);
+    co_return std::move(*out);
+  }
+}
+
+}  // namespace pn

@@ -1,0 +1,48 @@
+# Every foreign library, once, as SYSTEM. All are Debian packages: scripts/packages.txt lists them.
+
+find_package(Threads REQUIRED)
+find_package(PkgConfig REQUIRED)
+find_package(Boost 1.81 REQUIRED)
+find_package(OpenSSL 3 REQUIRED)
+find_package(CURL 7.88 REQUIRED)
+find_package(LibArchive REQUIRED)
+find_package(SQLite3 REQUIRED)
+find_package(PNG REQUIRED)
+find_package(JPEG REQUIRED)
+find_package(nlohmann_json 3.11 REQUIRED)
+find_package(spdlog REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(draco QUIET)
+pkg_check_modules(SECP256K1 REQUIRED IMPORTED_TARGET libsecp256k1)
+
+# Asio is compiled once, here, not in every file that includes it.
+add_library(pn_asio STATIC ${PROJECT_SOURCE_DIR}/cmake/asio.cpp)
+target_compile_definitions(pn_asio PUBLIC
+  BOOST_ASIO_SEPARATE_COMPILATION BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_NO_TS_EXECUTORS
+  BOOST_BEAST_SEPARATE_COMPILATION BOOST_ASIO_DISABLE_VISIBILITY)
+target_include_directories(pn_asio SYSTEM PUBLIC ${Boost_INCLUDE_DIRS})
+target_link_libraries(pn_asio PUBLIC Threads::Threads)
+
+# Used by one .cpp only, so header-only costs nothing at build time and saves two shared libraries at run time.
+add_library(pn_dep_spdlog INTERFACE)
+target_link_libraries(pn_dep_spdlog INTERFACE spdlog::spdlog_header_only)
+
+add_library(pn_dep_json INTERFACE)
+target_link_libraries(pn_dep_json INTERFACE nlohmann_json::nlohmann_json)
+
+add_library(pn_dep_expected INTERFACE)  # tl/expected.hpp stands in /usr/include
+
+# Keccak-256 only; static, so that the linker drops the other four megabytes.
+find_library(CRYPTOPP_STATIC NAMES libcryptopp.a REQUIRED)
+add_library(pn_dep_cryptopp INTERFACE)
+target_link_libraries(pn_dep_cryptopp INTERFACE ${CRYPTOPP_STATIC})
+
+find_library(SOCI_CORE_STATIC NAMES libsoci_core.a REQUIRED)
+find_library(SOCI_SQLITE3_STATIC NAMES libsoci_sqlite3.a REQUIRED)
+add_library(pn_dep_soci INTERFACE)
+target_include_directories(pn_dep_soci SYSTEM INTERFACE /usr/include/soci)
+target_link_libraries(pn_dep_soci INTERFACE ${SOCI_SQLITE3_STATIC} ${SOCI_CORE_STATIC} SQLite::SQLite3 ${CMAKE_DL_LIBS})
+
+find_library(DRACO_STATIC NAMES libdraco.a REQUIRED)
+add_library(pn_dep_draco INTERFACE)
+target_link_libraries(pn_dep_draco INTERFACE ${DRACO_STATIC})

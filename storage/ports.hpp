@@ -1,0 +1,72 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pn::storage {
+
+/// One data item as a task sees it: on disk, whole and checked.
+struct InputFile {
+  std::filesystem::path path;
+  DataId id;
+  std::string name;
+  std::string data_type;
+  std::uint64_t size = 0;
+};
+
+/// What one CID brought: the primary item first, then its related files.
+struct Input {
+  Cid cid;
+  std::vector<InputFile> files;  ///< never empty
+};
+
+/// The inputs of one task. Each request takes the newest task token.
+class InputPort {
+ public:
+  virtual ~InputPort() = default;
+  /// Downloads one CID into the workspace, streaming; a second fetch of the same CID answers the
+  /// files already there.
+  virtual Awaitable<Result<Input>> fetch(Cid cid) = 0;
+};
+
+/// One artifact that the domain server has acknowledged; the receipt lists them all.
+struct Artifact {
+  std::string logical_path;
+  std::string name;
+  std::string data_type;
+  DataId id;
+
+  friend bool operator==(const Artifact&, const Artifact&) = default;
+};
+
+struct PutOptions {
+  std::string name{};       ///< empty: by the rules of protocol/domain-server.md
+  std::string data_type{};  ///< empty: from the extension
+};
+
+/// The outputs of one task.
+class ArtifactPort {
+ public:
+  virtual ~ArtifactPort() = default;
+  /// Uploads a file under `rel_path` ("points.ply", "mesh/low.obj"). The file must not change
+  /// meanwhile.
+  virtual Awaitable<Result<Artifact>> put_file(std::string rel_path,
+                                               std::filesystem::path file,
+                                               PutOptions options) = 0;
+  virtual Awaitable<Result<Artifact>> put_bytes(std::string rel_path,
+                                                std::string bytes,
+                                                PutOptions options) = 0;
+  /// In the order of their first put.
+  [[nodiscard]] virtual std::vector<Artifact> artifacts() const = 0;
+};
+
+}  // namespace pn::storage

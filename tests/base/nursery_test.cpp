@@ -1,0 +1,119 @@
+#include "base/nursery.hpp"
+
+#include "tests/support/test_loop.hpp"
+
+#include <stdexcept>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+namespace pn {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::Started;
+using testing::TestLoop;
+
+Awaitable<void> sleep_then(Clock& clock,
+                           std::chrono::seconds after,
+                           std::vector<int>& log,
+                           int mark) {
+  co_await clock.sleep_for(after);
+  log.push_back(mark);
+}
+
+Awaitable<void> fail_after(Clock& clock, std::chrono::seconds after) {
+  co_await clock.sleep_for(after);
+  throw std::runtime_error("child failed");
+}
+
+struct Unwound {
+  bool& flag;
+  ~Unwound() { flag = true; }
+};
+
+Awaitable<void> sleep_and_note(Clock& clock, bool& unwound) {
+  const Unwound note{unwound};
+  co_await clock.sleep_for(100s);
+}
+
+}  // namespace
+
+TEST_CASE("nursery: join waits for every child", "[base]") {
+  TestLoop loop;
+  Nursery nursery(loop.executor());
+  std::vector<int> log;
+  nursery.spawn("two", sleep_then(loop.clock, 2s, log, 2));
+  nursery.spawn("one", sleep_then(loop.clock, 1s, log, 1));
+  Started join(loop, nursery.join());
+  loop.advance(1s);
+  CHECK(log == std::vector<int>{1});
+  CHECK_FALSE(join.done());
+  loop.advance(1s);
+  CHECK(log == std::vector<int>{1, 2});
+  CHECK(join.done());
+  CHECK_FALSE(join.failed());
+}
+
+TEST_CASE("nursery: the first failure cancels the siblings and is what join throws", "[base]") {
+  TestLoop loop;
+  Nursery nursery(loop.executor());
+  bool unwound = false;
+  nursery.spawn("sleeper", sleep_and_note(loop.clock, unwound));
+  nursery.spawn("failer", fail_after(loop.clock, 1s));
+  Started join(loop, nursery.join());
+  loop.advance(1s);
+  CHECK(unwound);
+  REQUIRE(join.done());
+  CHECK_THROWS_WITH(join.rethrow(), "child failed");
+}
+
+TEST_CASE("nursery: cancel ends the children without an error", "[base]") {
+  TestLoop loop;
+  Nursery nursery(loop.executor());
+  bool unwound = false;
+  nursery.spawn("sleeper", sleep_and_note(loop.clock, unwound));
+  loop.poll();
+  nursery.cancel();
+  Started join(loop, nursery.join());
+  loop.poll();
+  CHECK(unwound);
+  CHECK(join.done());
+  CHECK_FALSE(join.failed());
+}
+
+TEST_CASE("nursery: cancelling join cancels and awaits the children", "[base]") {
+  TestLoop loop;
+  Nursery nursery(loop.executor());
+  bool unwound = false;
+  nursery.spawn("sleeper", sleep_and_note(loop.clock, unwound));
+  Started join(loop, nursery.join());
+  loop.poll();
+  join.cancel();
+  loop.poll();
+  CHECK(unwound);
+  REQUIRE(join.done());
+  CHECK(join.failed());
+  CHECK(nursery.live() == 0);
+}
+
+TEST_CASE("shielded: the operation ends, then the cancellation counts", "[base]") {
+  TestLoop loop;
+  std::vector<int> log;
+  const auto body = [&]() -> Awaitable<void> {
+    co_await shielded(sleep_then(loop.clock, 1s, log, 1));
+    co_await loop.clock.sleep_for(1s);
+    log.push_back(2);
+  };
+  Started started(loop, body());
+  loop.poll();
+  started.cancel();
+  loop.poll();
+  CHECK_FALSE(started.done());
+  loop.advance(1s);
+  CHECK(log == std::vector<int>{1});
+  CHECK(started.done());
+  CHECK(started.failed());
+}
+
+}  // namespace pn
