@@ -1,0 +1,30 @@
+#include "http/body.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace pn::http {
+
+Awaitable<Result<std::size_t>> StringSource::read(std::span<char> buffer) {
+  const std::size_t count = std::min(buffer.size(), bytes_.size() - at_);
+  if (count > 0) std::memcpy(buffer.data(), bytes_.data() + at_, count);
+  at_ += count;
+  co_return count;
+}
+
+bool StringSource::rewind() {
+  at_ = 0;
+  return true;
+}
+
+Awaitable<Result<void>> StringSink::write(std::string_view bytes) {
+  if (bytes.size() > limit_ - bytes_.size()) {
+    co_return Error(ErrorKind::rejected,
+                    "body_too_large",
+                    "the body is larger than the " + std::to_string(limit_) + " bytes allowed");
+  }
+  bytes_.append(bytes);
+  co_return Result<void>();
+}
+
+}  // namespace pn::http
