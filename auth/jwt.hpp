@@ -41,4 +41,12 @@ class SigningKey final {
   std::unique_ptr<Impl> impl_;
 };
 
+/// What a token of someone else says of itself, the signature unchecked: for a client that looks
+/// whether the grant it was given is the one it asked for. Kind `unauthorized`, code
+/// "token_malformed".
+Result<Json> unverified_claims(std::string_view token);
+
+/// `exp` of a token's claims; kind `unauthorized`, code "token_malformed", where it is no time.
+Result<SystemTime> token_expiry(const Json& claims);
+
 }  // namespace pn::auth

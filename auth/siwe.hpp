@@ -3,6 +3,7 @@
 #include "auth/wallet.hpp"
 #include "base/result.hpp"
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
