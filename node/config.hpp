@@ -1,0 +1,96 @@
+#pragma once
+
+#include "base/ids.hpp"
+#include "base/log.hpp"
+#include "base/secret.hpp"
+#include "base/time.hpp"
+#include "http/client.hpp"
+#include "http/server.hpp"
+#include "http/url.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pn::node {
+
+using Environment = std::map<std::string, std::string>;
+
+/// What `posenode run` was told, checked (settings.hpp names and explains each). A value; default
+/// constructed it holds the literal defaults.
+struct Config {
+  Secret<std::string> reg_secret;
+  Secret<std::string> private_key;  ///< hex, as given; auth::Wallet::from_hex accepts it
+  http::Url dms_base_url = http::Url::parse("https://dms.auki.network/v1").value();
+  http::Url dds_base_url = http::Url::parse("https://dds.auki.network").value();
+  std::string client_id;
+  std::string node_version;
+
+  std::chrono::seconds register_interval{120};
+  int register_max_retry = -1;
+  double token_safety_ratio = 0.75;
+  int token_reauth_max_retries = 3;
+  Millis token_reauth_jitter{500};
+
+  std::size_t max_concurrency = 1;
+  Millis poll_backoff_min{1000};
+  Millis poll_backoff_max{30'000};
+  std::chrono::seconds long_poll{30};  ///< zero: off
+  double heartbeat_min_ratio = 0.25;
+  double heartbeat_max_ratio = 0.35;
+  Millis heartbeat_jitter{250};
+  std::optional<Millis> heartbeat_timeout;   ///< nothing: by the lease time
+  std::optional<Millis> lease_fence_margin;  ///< nothing: by the lease time
+
+  std::filesystem::path state_dir;
+  std::filesystem::path work_dir;
+  std::chrono::hours workspace_keep_failed{24};
+  std::chrono::seconds drain_timeout{0};  ///< zero: until done
+  std::chrono::seconds cancel_grace{30};
+
+  std::chrono::seconds request_timeout{60};
+  std::uint32_t transfer_low_speed_bytes = 1024;
+  std::chrono::seconds transfer_low_speed_time{30};
+  bool allow_plain_http = false;
+  std::filesystem::path extra_ca_file;  ///< empty: none
+  Secret<std::string> https_proxy;      ///< empty: none; may hold a password
+  Secret<std::string> http_proxy;
+  std::string no_proxy;
+  http::ListenAddress status_addr{.address = "127.0.0.1", .port = 9464};
+
+  log::Format log_format = log::Format::json;
+  log::Level log_level = log::Level::info;
+
+  bool enable_noop = false;
+  std::vector<Capability> noop_capabilities;
+  Millis noop_sleep{5000};
+  std::string sfm_colmap = "colmap";
+  std::optional<int> sfm_threads;  ///< nothing: all cores
+};
+
+/// What the defaults depend on besides the environment; bin finds it out.
+struct Host {
+  bool root = false;
+  std::string build_version;  ///< semver
+  std::string uuid;           ///< random, for CLIENT_ID
+};
+
+/// One thing wrong with one setting: "REQUEST_TIMEOUT_SECS=abc: must be a whole number from 1 to
+/// 3600". Never holds a secret's value.
+struct ParsedConfig {
+  Config config;                    ///< to be used only when `faults` is empty
+  std::vector<std::string> faults;  ///< every one there is
+};
+
+/// Checks the whole map; unknown names are ignored, an empty value means the default. Reads the
+/// files that `*_FILE` settings name: call it before the loops run.
+ParsedConfig parse_config(const Environment& environment, const Host& host);
+
+/// How both HTTP clients of a node are to be made.
+http::ClientOptions client_options(const Config& config);
+
+}  // namespace pn::node
