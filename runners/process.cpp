@@ -1,0 +1,142 @@
+#include "runners/process.hpp"
+
+#include "base/deadline.hpp"
+#include "base/nursery.hpp"
+#include "runners/line_splitter.hpp"
+#include "runners/process_spawn.hpp"
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <utility>
+
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace pn::runners {
+namespace {
+
+using Descriptor = asio::posix::stream_descriptor;
+
+/// Asio closes what it is given, so it gets a copy.
+Descriptor watched(const Executor& executor, int fd) { return {executor, ::dup(fd)}; }
+
+/// Until the pipe ends. Ends by cancellation where a process that left the group keeps it open.
+Awaitable<void> read_output(Descriptor& pipe, LineSplitter& lines) {
+  std::array<char, 16 * 1024> chunk{};
+  for (;;) {
+    const auto buffer = asio::buffer(chunk);
+    const auto [failed, got] =
+        co_await pipe.async_read_some(buffer, asio::as_tuple(asio::use_awaitable));
+    if (failed == asio::error::operation_aborted) throw boost::system::system_error(failed);
+    if (failed) co_return;
+    lines.add(std::string_view(chunk.data(), got));
+  }
+}
+
+/// What the pipe holds now, without waiting.
+void drain(int fd, LineSplitter& lines) {
+  std::array<char, 16 * 1024> chunk{};
+  for (;;) {
+    const ssize_t got = ::read(fd, chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) return;
+    lines.add(std::string_view(chunk.data(), static_cast<std::size_t>(got)));
+  }
+}
+
+Awaitable<Result<void>> wait_end(Descriptor& pidfd) {
+  co_await pidfd.async_wait(Descriptor::wait_read, asio::use_awaitable);
+  co_return Result<void>();
+}
+
+class PosixLauncher final : public ProcessLauncher {
+ public:
+  PosixLauncher(Executor executor, Clock& clock) : executor_(std::move(executor)), clock_(clock) {}
+
+  Awaitable<Result<ProcessExit>> run(ProcessSpec spec) override {
+    const auto path = spec.environment.find("PATH");
+    const std::string search_path = path == spec.environment.end() ? "" : path->second;
+    const Result<std::filesystem::path> program = find_program(spec.program, search_path);
+    if (!program) co_return program.error();
+    const SteadyTime started = clock_.steady_now();
+    const SpawnRequest request{*program, spec.arguments, spec.environment, spec.folder};
+    Result<SpawnedGroup> group = spawn_group(request);
+    if (!group) co_return std::move(group).error();
+
+    LineSplitter lines(spec.on_line);
+    Descriptor output = watched(executor_, group->output());
+    Descriptor pidfd = watched(executor_, group->pidfd());
+    // From here to the end of the group this frame must stay, cancelled or not.
+    co_await asio::this_coro::throw_if_cancelled(false);
+    Nursery nursery(executor_);
+    nursery.spawn("process output", read_output(output, lines));
+    co_await pidfd.async_wait(Descriptor::wait_read, asio::as_tuple(asio::use_awaitable));
+    const auto state = co_await asio::this_coro::cancellation_state;
+    const bool cancelled = state.cancelled() != asio::cancellation_type::none;
+    if (cancelled) {
+      co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+      co_await stop(*group, pidfd, spec.grace);
+    }
+    const SpawnReport report = group->reap();
+    nursery.cancel();
+    co_await nursery.join();
+    drain(group->output(), lines);
+    lines.finish();
+    if (cancelled) throw boost::system::system_error(asio::error::operation_aborted);
+    co_return exit_of(*program, report, started);
+  }
+
+ private:
+  Awaitable<void> stop(const SpawnedGroup& group, Descriptor& pidfd, Millis grace) {
+    group.signal_group(SIGTERM);
+    Awaitable<Result<void>> ended = wait_end(pidfd);
+    const Deadline deadline = Deadline::in(clock_, grace);
+    const Result<void> in_time = co_await with_deadline<void>(clock_, deadline, std::move(ended));
+    if (in_time) co_return;
+    group.signal_group(SIGKILL);
+    co_await pidfd.async_wait(Descriptor::wait_read, asio::use_awaitable);
+  }
+
+  Result<ProcessExit> exit_of(const std::filesystem::path& program,
+                              const SpawnReport& report,
+                              SteadyTime started) const {
+    if (report.exec_error != 0) {
+      Error error = from_errno(report.exec_error, "cannot start " + program.string());
+      error.code = error.kind == ErrorKind::not_found ? "program_missing" : "spawn_failed";
+      return error;
+    }
+    if (!report.wait_status) {
+      return Error(
+          ErrorKind::internal, "spawn_failed", "the end of " + program.string() + " was not seen");
+    }
+    ProcessExit out;
+    out.wall = std::chrono::duration_cast<Millis>(clock_.steady_now() - started);
+    const int status = *report.wait_status;
+    if (WIFSIGNALED(status)) {
+      out.signal = WTERMSIG(status);
+      out.code = 128 + *out.signal;
+    } else {
+      out.code = WEXITSTATUS(status);
+    }
+    return out;
+  }
+
+  Executor executor_;
+  Clock& clock_;
+};
+
+}  // namespace
+
+std::unique_ptr<ProcessLauncher> make_process_launcher(Executor executor, Clock& clock) {
+  return std::make_unique<PosixLauncher>(std::move(executor), clock);
+}
+
+}  // namespace pn::runners

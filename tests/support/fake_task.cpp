@@ -1,0 +1,92 @@
+#include "tests/support/fake_task.hpp"
+
+#include "base/file.hpp"
+
+#include <stdexcept>
+#include <utility>
+
+#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp is POSIX's, not std's
+
+namespace pn::testing {
+
+namespace fs = std::filesystem;
+
+namespace {
+fs::path temporary_folder() {
+  std::string pattern = (fs::temp_directory_path() / "pn-task-XXXXXX").string();
+  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+  return pattern;
+}
+}  // namespace
+
+FakeTask::FakeTask(Clock& clock, std::size_t threads)
+    : clock_(clock),
+      root_(temporary_folder()),
+      workspace_(root_ / "work"),
+      pool_("fake-compute", threads) {
+  fs::create_directories(workspace_);
+  fs::create_directories(out());
+  task.id = TaskId("task-1");
+  task.job = JobId("job-1");
+}
+
+FakeTask::~FakeTask() {
+  std::error_code ignored;
+  fs::remove_all(root_, ignored);
+}
+
+std::string FakeTask::artifact(const std::string& rel_path) const {
+  Result<std::string> bytes = read_file(out() / rel_path, std::uint64_t{1} << 30);
+  if (!bytes) throw std::runtime_error(bytes.error().detail);
+  return std::move(bytes).value();
+}
+
+Awaitable<Result<storage::Input>> FakeTask::fetch(Cid cid) {
+  if (fetch_fails) co_return *fetch_fails;
+  const fs::path from = cid.str();
+  std::error_code failed;
+  fs::create_directories(workspace_ / "inputs", failed);
+  const fs::path to = workspace_ / "inputs" / from.filename();
+  fs::copy_file(from, to, fs::copy_options::overwrite_existing, failed);
+  if (failed) co_return Error(ErrorKind::not_found, "input_missing", from.string());
+  storage::InputFile file;
+  file.path = to;
+  file.id = DataId("id-of-" + from.filename().string());
+  file.name = from.filename().string();
+  file.size = fs::file_size(to);
+  storage::Input input;
+  input.cid = std::move(cid);
+  input.files.push_back(std::move(file));
+  co_return input;
+}
+
+Awaitable<Result<storage::Artifact>> FakeTask::put_file(std::string rel_path,
+                                                        fs::path file,
+                                                        storage::PutOptions options) {
+  if (put_fails) co_return *put_fails;
+  fs::create_directories((out() / rel_path).parent_path());
+  fs::copy_file(file, out() / rel_path, fs::copy_options::overwrite_existing);
+  co_return keep(rel_path, options);
+}
+
+Awaitable<Result<storage::Artifact>> FakeTask::put_bytes(std::string rel_path,
+                                                         std::string bytes,
+                                                         storage::PutOptions options) {
+  if (put_fails) co_return *put_fails;
+  fs::create_directories((out() / rel_path).parent_path());
+  const Result<void> written = write_file(out() / rel_path, bytes);
+  if (!written) co_return written.error();
+  co_return keep(rel_path, options);
+}
+
+Result<storage::Artifact> FakeTask::keep(const std::string& rel_path,
+                                         const storage::PutOptions& options) {
+  storage::Artifact artifact{rel_path, options.name, options.data_type, DataId("id-" + rel_path)};
+  for (const storage::Artifact& before : artifacts_) {
+    if (before.logical_path == rel_path) return artifact;
+  }
+  artifacts_.push_back(artifact);
+  return artifact;
+}
+
+}  // namespace pn::testing
