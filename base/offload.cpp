@@ -15,8 +15,8 @@
 namespace pn {
 
 struct ThreadPool::Impl {
-  explicit Impl(std::size_t threads)
-      : context(static_cast<int>(threads)), guard(asio::make_work_guard(context)) {}
+  explicit Impl(std::size_t count)
+      : context(static_cast<int>(count)), guard(asio::make_work_guard(context)) {}
   asio::io_context context;
   asio::executor_work_guard<asio::io_context::executor_type> guard;
   std::vector<std::thread> threads;

@@ -23,7 +23,7 @@ std::uint64_t uniform(Rng& rng, std::uint64_t low, std::uint64_t high) {
   const std::uint64_t span = high - low + 1;
   if (span == 0) return next_u64(rng);
   // Rejection keeps every value equally likely; the mask makes a second draw rare.
-  const std::uint64_t mask = ~std::uint64_t{0} >> std::countl_zero(span - 1 | 1U);
+  const std::uint64_t mask = ~std::uint64_t{0} >> std::countl_zero((span - 1) | 1U);
   for (;;) {
     const std::uint64_t draw = next_u64(rng) & mask;
     if (draw < span) return low + draw;
