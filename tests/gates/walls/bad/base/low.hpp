@@ -1,0 +1,9 @@
+#pragma once
+#include "http/client.hpp"
+#include <curl/curl.h>
+#include <soci/soci.h>
+#include <archive.h>
+#include <secp256k1.h>
+#include <nlohmann/json.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/beast/http.hpp>

@@ -1,0 +1,2 @@
+#include "storage/ports.hpp"
+  #  include "node/lease.hpp"

@@ -1,0 +1,2 @@
+#include "market/jobs.hpp"
+#include "bin/run.hpp"

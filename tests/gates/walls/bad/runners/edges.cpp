@@ -1,0 +1,2 @@
+#include "node/lease.hpp"
+#include "market/jobs.hpp"

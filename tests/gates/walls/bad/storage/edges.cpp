@@ -1,0 +1,1 @@
+#include "runners/runner.hpp"

@@ -1,0 +1,1 @@
+auto x = asio::co_spawn(executor, g(), asio::detached);

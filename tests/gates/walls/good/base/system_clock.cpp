@@ -1,0 +1,1 @@
+auto x = std::chrono::system_clock::now();

@@ -1,0 +1,2 @@
+#include "auth/jwt.hpp"
+#include "http/server.hpp"
