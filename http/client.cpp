@@ -1,0 +1,117 @@
+#include "http/client.hpp"
+
+#include "base/json.hpp"
+
+#include <charconv>
+#include <cstddef>
+#include <ctime>
+#include <system_error>
+
+#include <curl/curl.h>
+#include <nlohmann/json.hpp>
+
+namespace pn::http {
+namespace {
+
+constexpr std::size_t kDetailLimit = 200;
+constexpr std::chrono::hours kLongestWait{24};
+
+ErrorKind kind_of(int status) {
+  switch (status) {
+    case 401:
+      return ErrorKind::unauthorized;
+    case 404:
+    case 410:
+      return ErrorKind::not_found;
+    case 408:
+    case 425:
+    case 429:
+      return ErrorKind::retry;
+    case 507:
+      return ErrorKind::full;
+    default:
+      break;
+  }
+  if (status >= 500 && status < 600) return ErrorKind::retry;
+  if (status >= 400 && status < 500) return ErrorKind::rejected;
+  return ErrorKind::corrupt;
+}
+
+/// One line that is safe in a log and on a terminal: control characters become spaces, runs of
+/// spaces one, and the cut does not split a UTF-8 character.
+std::string printable(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+    if (!control && c != ' ') {
+      out += c;
+    } else if (!out.empty() && out.back() != ' ') {
+      out += ' ';
+    }
+    if (out.size() > kDetailLimit) break;
+  }
+  if (out.size() > kDetailLimit) {
+    std::size_t cut = kDetailLimit;
+    while (cut > 0 && (static_cast<unsigned char>(out[cut]) & 0xC0U) == 0x80U) --cut;
+    out.resize(cut);
+  }
+  if (out.ends_with(' ')) out.pop_back();
+  return out;
+}
+
+std::string message_of(const Response& response) {
+  const Result<Json> parsed = parse_json(response.body);
+  if (parsed.ok() && parsed->is_object()) {
+    const auto error = parsed->find("error");
+    if (error != parsed->end() && error->is_object()) {
+      const auto message = error->find("message");
+      if (message != error->end() && message->is_string()) {
+        return printable(message->get_ref<const std::string&>());
+      }
+    }
+  }
+  return printable(std::string_view(response.body).substr(0, 4 * kDetailLimit));
+}
+
+std::optional<SystemTime> parse_http_date(std::string_view text) {
+  const std::time_t seconds = curl_getdate(std::string(text).c_str(), nullptr);
+  if (seconds < 0) return std::nullopt;
+  return SystemTime(std::chrono::seconds(seconds));
+}
+
+}  // namespace
+
+Error from_http_status(const Response& response) {
+  const std::string message = message_of(response);
+  std::string detail = "the server answered " + std::to_string(response.status);
+  if (!message.empty()) detail += ": " + message;
+  Error error(
+      kind_of(response.status), "http_" + std::to_string(response.status), std::move(detail));
+  if (error.kind == ErrorKind::retry) {
+    // A date in Retry-After is the server's time, so it is compared with the server's clock.
+    const auto date = response.headers.find("date");
+    const auto now = date ? parse_http_date(*date) : std::nullopt;
+    error.after = retry_after(response.headers, now.value_or(SystemTime()));
+  }
+  return error;
+}
+
+std::optional<std::chrono::milliseconds> retry_after(const Headers& headers, SystemTime now) {
+  const auto value = headers.find("retry-after");
+  if (!value || value->empty()) return std::nullopt;
+  if (value->front() >= '0' && value->front() <= '9') {
+    std::uint32_t seconds = 0;
+    const char* last = value->data() + value->size();
+    const auto [end, failed] = std::from_chars(value->data(), last, seconds);
+    if (failed != std::errc() || end != last) return std::nullopt;
+    const std::chrono::seconds wait(seconds);
+    if (wait > kLongestWait) return std::nullopt;
+    return wait;
+  }
+  const std::optional<SystemTime> at = parse_http_date(*value);
+  if (!at || *at - now > kLongestWait) return std::nullopt;
+  return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(*at - now),
+                  std::chrono::milliseconds(0));
+}
+
+}  // namespace pn::http
