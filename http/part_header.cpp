@@ -1,0 +1,146 @@
+#include "http/part_header.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace pn::http {
+namespace {
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
+std::string lowered(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), lower);
+  return out;
+}
+
+bool is_blank(char c) { return c == ' ' || c == '\t'; }
+
+std::string_view trimmed(std::string_view text) {
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+/// Takes a quoted string off the front of `text`, which begins with its quote.
+std::string take_quoted(std::string_view& text) {
+  std::string out;
+  std::size_t i = 1;
+  for (; i < text.size() && text[i] != '"'; ++i) {
+    if (text[i] == '\\' && i + 1 < text.size()) ++i;
+    out += text[i];
+  }
+  text.remove_prefix(std::min(i + 1, text.size()));
+  return out;
+}
+
+/// The next line without its end; takes it off the front.
+std::string_view take_line(std::string_view& text) {
+  const std::size_t end = text.find('\n');
+  std::string_view line = text.substr(0, end);
+  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  if (line.ends_with('\r')) line.remove_suffix(1);
+  return line;
+}
+
+}  // namespace
+
+HeaderParameters parse_parameters(std::string_view text) {
+  HeaderParameters out;
+  const std::size_t first = std::min(text.find(';'), text.size());
+  out.value = lowered(trimmed(text.substr(0, first)));
+  text.remove_prefix(first);
+  while (!text.empty()) {
+    text.remove_prefix(1);  // the ";"
+    const std::size_t stop = std::min(text.find_first_of(";="), text.size());
+    const std::string name = lowered(trimmed(text.substr(0, stop)));
+    text.remove_prefix(stop);
+    if (text.empty() || text.front() == ';') continue;  // a name without a value says nothing
+    text.remove_prefix(1);                              // the "="
+    while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+    std::string value;
+    if (text.starts_with('"')) {
+      value = take_quoted(text);
+      text.remove_prefix(std::min(text.find(';'), text.size()));
+    } else {
+      const std::size_t end = std::min(text.find(';'), text.size());
+      value = trimmed(text.substr(0, end));
+      text.remove_prefix(end);
+    }
+    if (!name.empty() && name.back() != '*') out.parameters.emplace(name, std::move(value));
+  }
+  return out;
+}
+
+Result<PartHeader> parse_part_header(std::string_view block) {
+  PartHeader out;
+  std::string field;
+  const auto keep = [&out](std::string_view line) {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || colon == 0) return false;
+    const std::string name = lowered(trimmed(line.substr(0, colon)));
+    const std::string_view value = trimmed(line.substr(colon + 1));
+    if (name == "content-type") out.content_type = value;
+    if (name == "content-disposition") out.disposition = parse_parameters(value).parameters;
+    return true;
+  };
+  bool sound = true;
+  while (!block.empty()) {
+    const std::string_view line = take_line(block);
+    if (!line.empty() && is_blank(line.front()) && !field.empty()) {  // folded: goes on
+      field += ' ';
+      field += trimmed(line);
+      continue;
+    }
+    if (!field.empty()) sound = sound && keep(field);
+    field = line;
+  }
+  if (!field.empty()) sound = sound && keep(field);
+  if (!sound) {
+    return Error(
+        ErrorKind::corrupt, "multipart_header", "a part's header has a line that is no field");
+  }
+  return out;
+}
+
+std::string PartHeader::get(std::string_view key) const {
+  const auto at = disposition.find(key);
+  return at == disposition.end() ? std::string() : at->second;
+}
+
+Result<std::optional<std::uint64_t>> PartHeader::size() const {
+  const auto at = disposition.find("size");
+  if (at == disposition.end()) return std::optional<std::uint64_t>();
+  const std::string& text = at->second;
+  std::uint64_t size = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), size);
+  if (text.empty() || failed != std::errc() || end != text.data() + text.size()) {
+    return Error(ErrorKind::corrupt, "multipart_size", "a part's size is no number of bytes");
+  }
+  return std::optional<std::uint64_t>(size);
+}
+
+std::string part_head(std::string_view boundary,
+                      std::string_view content_type,
+                      const std::vector<std::pair<std::string, std::string>>& disposition) {
+  std::string out("--");
+  out.append(boundary).append("\r\nContent-Type: ").append(content_type);
+  out.append("\r\nContent-Disposition: form-data");
+  for (const auto& [key, value] : disposition) {
+    out.append("; ").append(key).append("=\"");
+    for (const char c : value) {
+      if (c == '\r' || c == '\n' || c == '\0') continue;
+      if (c == '"' || c == '\\') out += '\\';
+      out += c;
+    }
+    out += '"';
+  }
+  out.append("\r\n\r\n");
+  return out;
+}
+
+std::string closing_delimiter(std::string_view boundary) {
+  return "--" + std::string(boundary) + "--\r\n";
+}
+
+}  // namespace pn::http
