@@ -1,0 +1,31 @@
+# The posenode command with COLMAP, as a non-root user. Build: docker build -t posenode .
+
+FROM debian:bookworm-slim AS build
+WORKDIR /src
+# What is installed depends on these two files alone, so that a change of the sources does not install again.
+COPY scripts/setup scripts/packages.txt scripts/
+RUN scripts/setup build && rm -rf /var/lib/apt/lists/*
+COPY . .
+RUN cmake --preset release -DPOSENODE_TESTS=OFF \
+ && cmake --build --preset release --target posenode \
+ && strip --strip-unneeded -o /posenode build/release/bin/posenode
+
+FROM debian:bookworm-slim
+COPY scripts/setup scripts/packages.txt /tmp/scripts/
+RUN /tmp/scripts/setup image && rm -rf /var/lib/apt/lists/* /tmp/scripts
+COPY --from=build /posenode /usr/local/bin/posenode
+# /etc/posenode is where an environment file may be mounted, or written by `posenode market --write-env`.
+RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/posenode --create-home --shell /usr/sbin/nologin posenode \
+ && install -d -o posenode -g posenode -m 0700 /etc/posenode
+
+ENV STATE_DIR=/var/lib/posenode \
+    STATUS_ADDR=0.0.0.0:9464 \
+    DRAIN_TIMEOUT_SECS=8
+VOLUME /var/lib/posenode
+USER posenode
+WORKDIR /var/lib/posenode
+EXPOSE 9464
+HEALTHCHECK --interval=15s --timeout=5s --start-period=20s CMD ["posenode", "healthcheck"]
+# tini reaps what a runner's children leave behind and hands the signals on.
+ENTRYPOINT ["/usr/bin/tini", "--", "posenode"]
+CMD ["run"]
