@@ -1,0 +1,213 @@
+#include "node/heartbeat_loop.hpp"
+
+#include "base/deadline.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace pn::node {
+namespace {
+
+/// What one beat carries at most; the rest goes with the next, at once.
+constexpr std::size_t kEventBytes = 256 * 1024;
+/// Runners that talk without end do not fill our memory: what comes on top is dropped.
+constexpr std::size_t kMostEvents = 10'000;
+constexpr int kFlushTries = 3;
+
+Millis until(SteadyTime when, SteadyTime now) {
+  return std::chrono::duration_cast<Millis>(when - now);
+}
+
+/// The server read the request and will not have it, however often it comes.
+bool is_refusal(const Error& error) {
+  return error.kind == ErrorKind::rejected && error.code.starts_with("http_");
+}
+
+}  // namespace
+
+std::string_view name(LeaseEnd end) {
+  switch (end) {
+    case LeaseEnd::none:
+      return "none";
+    case LeaseEnd::canceled:
+      return "canceled";
+    case LeaseEnd::lost:
+      return "lost";
+    case LeaseEnd::fenced:
+      return "fenced";
+  }
+  return "none";
+}
+
+HeartbeatLoop::HeartbeatLoop(HeartbeatParts parts,
+                             LeasePolicy policy,
+                             Lease& lease,
+                             storage::TaskToken& token)
+    : parts_(std::move(parts)),
+      lease_(lease),
+      token_(token),
+      core_(policy, parts_.rng),
+      wake_(parts_.control),
+      flushed_(parts_.control) {
+  core_.granted(lease.sent, lease.received, lease.remaining);
+}
+
+Awaitable<Result<void>> HeartbeatLoop::open(Millis limit) {
+  const SteadyTime latest = parts_.clock.steady_now() + limit;
+  for (;;) {
+    const Result<void> first = co_await beat();
+    if (first || end_ != LeaseEnd::none || gave_up_ || is_refusal(first.error())) co_return first;
+    const SteadyTime due = core_.next_beat();
+    if (due >= std::min(core_.fence(), latest)) co_return first;
+    co_await wake_.wait_until(parts_.clock, Deadline(due));
+    if (gave_up_) co_return first;
+  }
+}
+
+Awaitable<void> HeartbeatLoop::run() {
+  while (end_ == LeaseEnd::none) {
+    const SteadyTime now = parts_.clock.steady_now();
+    if (now >= core_.fence()) {
+      parts_.logger.warn("lease.fenced", {{"tries", core_.failures()}});
+      finish(LeaseEnd::fenced);
+      co_return;
+    }
+    const SteadyTime due = core_.next_beat();
+    if (now >= due) {
+      // Its failure is in core_ and in the log; the next turn knows what to do.
+      const Result<void> ignored = co_await beat();
+      static_cast<void>(ignored);
+      continue;
+    }
+    co_await wake_.wait_until(parts_.clock, Deadline(std::min(due, core_.fence())));
+  }
+}
+
+void HeartbeatLoop::set_progress(std::string json) {
+  if (json == progress_) return;
+  progress_ = std::move(json);
+  ++version_;
+  core_.changed(parts_.clock.steady_now());
+  wake_.set();
+}
+
+void HeartbeatLoop::add_event(std::string json) {
+  if (events_.size() >= kMostEvents) {
+    parts_.logger.warn("task.event_dropped", {{"kept", events_.size()}});
+    return;
+  }
+  events_.push_back(std::move(json));
+  core_.changed(parts_.clock.steady_now());
+  wake_.set();
+}
+
+Awaitable<void> HeartbeatLoop::flush() {
+  if (clean() || end_ != LeaseEnd::none) co_return;
+  flush_tries_ = kFlushTries;
+  core_.hurry(parts_.clock.steady_now());
+  wake_.set();
+  while (flush_tries_ > 0) co_await flushed_.wait();
+}
+
+void HeartbeatLoop::renew_token(std::function<void()> done) {
+  if (end_ != LeaseEnd::none) {
+    done();
+    return;
+  }
+  token_waiters_.push_back(std::move(done));
+  core_.hurry(parts_.clock.steady_now());
+  wake_.set();
+}
+
+void HeartbeatLoop::give_up() {
+  gave_up_ = true;
+  wake_.set();
+}
+
+Awaitable<Result<void>> HeartbeatLoop::beat() {
+  core_.sending();
+  // Who asks while this beat is under way waits for the next one.
+  std::vector<std::function<void()>> asked = std::exchange(token_waiters_, {});
+  const std::uint64_t version = version_;
+  const std::vector<std::string_view> events = next_events();
+  std::string body = heartbeat_body(lease_.id, progress_, events);
+  const Deadline fence(core_.fence());
+  const Deadline deadline = Deadline::in(parts_.clock, core_.try_timeout()).sooner(fence);
+  Awaitable<Result<LeaseUpdate>> call =
+      parts_.dms.heartbeat(lease_.task.id, std::move(body), lease_.trace_id);
+  Result<LeaseUpdate> update =
+      co_await with_deadline<LeaseUpdate>(parts_.clock, deadline, std::move(call));
+  Result<void> out;
+  if (update) {
+    beat_accepted(*std::move(update), events.size(), version);
+  } else {
+    out = std::move(update).error();
+    beat_failed(out.error());
+  }
+  for (const auto& done : asked) done();
+  if (flush_tries_ > 0) {
+    --flush_tries_;
+    if (clean() || end_ != LeaseEnd::none) flush_tries_ = 0;
+    if (flush_tries_ == 0) flushed_.set();
+  }
+  co_return out;
+}
+
+void HeartbeatLoop::beat_failed(const Error& error) {
+  if (error.kind == ErrorKind::restart) {
+    parts_.logger.warn("lease.lost", {log::field(error)});
+    finish(LeaseEnd::lost);
+    return;
+  }
+  const SteadyTime now = parts_.clock.steady_now();
+  core_.failed(now, error.after);
+  const bool fenced = core_.fence() != SteadyTime::max();
+  parts_.logger.warn("heartbeat.failed",
+                     {{"tries", core_.failures()},
+                      {"again_ms", until(core_.next_beat(), now).count()},
+                      {"fence_ms", fenced ? until(core_.fence(), now).count() : -1},
+                      log::field(error)});
+}
+
+void HeartbeatLoop::beat_accepted(LeaseUpdate update, std::size_t events, std::uint64_t version) {
+  const SteadyTime now = parts_.clock.steady_now();
+  events_.erase(events_.begin(), events_.begin() + static_cast<std::ptrdiff_t>(events));
+  acknowledged_ = version;
+  core_.accepted(update.sent, now, update.remaining);
+  if (update.token) {
+    token_.set(Secret<std::string>(*update.token));
+    parts_.logger.debug("token.rotated");
+  }
+  const bool canceled = update.cancel;
+  apply(std::move(update), lease_);
+  if (canceled) {
+    parts_.logger.info("lease.canceled");
+    finish(LeaseEnd::canceled);
+    return;
+  }
+  parts_.logger.debug("lease.renewed", {{"ttl_ms", core_.ttl().value_or(Millis(-1)).count()}});
+  // What came during the request has its own due time; what did not fit is due now.
+  if (events > 0 && !events_.empty()) core_.hurry(now);
+}
+
+std::vector<std::string_view> HeartbeatLoop::next_events() const {
+  std::vector<std::string_view> out;
+  std::size_t bytes = 0;
+  for (const std::string& event : events_) {
+    bytes += event.size();
+    if (!out.empty() && bytes > kEventBytes) break;
+    out.emplace_back(event);
+  }
+  return out;
+}
+
+void HeartbeatLoop::finish(LeaseEnd end) {
+  end_ = end;
+  for (const auto& done : std::exchange(token_waiters_, {})) done();
+  if (flush_tries_ > 0) {
+    flush_tries_ = 0;
+    flushed_.set();
+  }
+}
+
+}  // namespace pn::node

@@ -1,0 +1,97 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/event.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "node/dms_client.hpp"
+#include "node/lease.hpp"
+#include "node/lease_core.hpp"
+#include "storage/task_token.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pn::node {
+
+/// How a lease came to its end before its task did.
+enum class LeaseEnd {
+  none,
+  canceled,  ///< the job was canceled: no receipt
+  lost,      ///< it is definitely not ours: no receipt
+  fenced,    ///< nobody renewed it until the fence: it may be another's any moment: no receipt
+};
+/// "canceled", "lost", "fenced"
+std::string_view name(LeaseEnd end);
+
+struct HeartbeatParts {
+  Executor control;
+  DmsClient& dms;
+  Clock& clock;
+  Rng& rng;
+  log::Logger logger;
+};
+
+/// The heartbeats of one lease: the shell around LeaseCore. Carries the latest progress, and events
+/// in order until they are acknowledged; puts what answers bring into the lease and its token.
+/// Thread: the control loop's.
+class HeartbeatLoop final {
+ public:
+  /// `lease` and `token` outlive the loop and are changed by it.
+  HeartbeatLoop(HeartbeatParts parts, LeasePolicy policy, Lease& lease, storage::TaskToken& token);
+
+  /// The first beat, tried again until it is accepted, refused, past the fence, or past `limit`.
+  /// An Error with end() none is a set-up that failed.
+  Awaitable<Result<void>> open(Millis limit);
+
+  /// Beats until the lease ends; then end() says how. Cancelled by who has no more use for it.
+  Awaitable<void> run();
+
+  void set_progress(std::string json);
+  void add_event(std::string json);
+
+  /// Returns when the latest progress and all events are acknowledged; gives up after a few tries,
+  /// or with the lease. At once, without a request, when there is nothing to tell.
+  Awaitable<void> flush();
+
+  /// Beats now: the domain server refused the task token, and only a heartbeat brings another.
+  /// `done` is called once a beat sent after this has been answered, or the lease has ended.
+  void renew_token(std::function<void()> done);
+
+  /// Ends open() soon, for a node that shuts down.
+  void give_up();
+
+  [[nodiscard]] LeaseEnd end() const { return end_; }
+
+ private:
+  Awaitable<Result<void>> beat();
+  void beat_failed(const Error& error);
+  void beat_accepted(LeaseUpdate update, std::size_t events, std::uint64_t version);
+  std::vector<std::string_view> next_events() const;
+  [[nodiscard]] bool clean() const { return acknowledged_ == version_ && events_.empty(); }
+  void finish(LeaseEnd end);
+
+  const HeartbeatParts parts_;
+  Lease& lease_;
+  storage::TaskToken& token_;
+
+  LeaseCore core_;
+  LeaseEnd end_ = LeaseEnd::none;
+  std::string progress_ = "{}";
+  std::uint64_t version_ = 0;       // of progress_
+  std::uint64_t acknowledged_ = 0;  // the version that the server has
+  std::deque<std::string> events_;
+  bool gave_up_ = false;
+  int flush_tries_ = 0;  // left; 0: nobody waits for a flush
+  std::vector<std::function<void()>> token_waiters_;
+  Event wake_;
+  Event flushed_;
+};
+
+}  // namespace pn::node

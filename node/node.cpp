@@ -1,0 +1,254 @@
+#include "node/node.hpp"
+
+#include "auth/node_session.hpp"
+#include "base/event.hpp"
+#include "base/file.hpp"
+#include "base/nursery.hpp"
+#include "node/dms_client.hpp"
+#include "node/engine.hpp"
+#include "node/receipts.hpp"
+#include "node/state_dir.hpp"
+#include "node/status_server.hpp"
+#include "node/storage_ports.hpp"
+#include "node/workspace.hpp"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <boost/asio/this_coro.hpp>
+
+namespace pn::node {
+namespace {
+
+/// For the last receipts, after the runners have had their grace.
+constexpr std::chrono::seconds kLastReceipts{10};
+
+std::string joined(const std::vector<Capability>& capabilities) {
+  std::string out;
+  for (const Capability& capability : capabilities) {
+    if (!out.empty()) out += ' ';
+    out += capability.str();
+  }
+  return out;
+}
+
+std::string shown(const http::ListenAddress& address, std::uint16_t port) {
+  const bool v6 = address.address.find(':') != std::string::npos;
+  return (v6 ? "[" + address.address + "]" : address.address) + ":" + std::to_string(port);
+}
+
+DmsOptions dms_options(const Config& config) {
+  DmsOptions out(config.dms_base_url);
+  out.request_timeout = config.request_timeout;
+  out.long_poll = config.long_poll;
+  return out;
+}
+
+auth::SessionSettings session_settings(const Config& config) {
+  auth::SessionSettings out;
+  out.request_timeout = config.request_timeout;
+  out.token.safety_ratio = config.token_safety_ratio;
+  out.token.max_retries = config.token_reauth_max_retries;
+  out.token.jitter = config.token_reauth_jitter;
+  out.registration.interval = config.register_interval;
+  out.registration.max_retry = config.register_max_retry;
+  return out;
+}
+
+struct Prepared {
+  StateDir state;
+  std::size_t stale = 0;
+};
+
+/// Everything about folders, on a pool's thread.
+Result<Prepared> prepare_folders(const Config& config, SystemTime now) {
+  Result<StateDir> state = StateDir::open(config.state_dir);
+  if (!state) return std::move(state).error();
+  const Result<void> made = make_folders(config.work_dir, 0700);
+  if (!made) return within("WORK_DIR", made.error());
+  const std::size_t stale =
+      remove_stale_workspaces(config.work_dir, config.workspace_keep_failed, now);
+  return Prepared{*std::move(state), stale};
+}
+
+}  // namespace
+
+struct Node::Impl {
+  Impl(NodeParts p, Config c)
+      : parts(std::move(p)),
+        config(std::move(c)),
+        wake(parts.control),
+        working(parts.control),
+        children(parts.control) {}
+
+  Awaitable<Result<void>> run();
+  Result<void> build(auth::Wallet wallet);
+  std::vector<Check> checks() const;
+  Awaitable<void> work();
+  Awaitable<void> watch_stop();
+  void log_start() const;
+
+  const NodeParts parts;
+  const Config config;
+
+  bool stop_wanted = false;
+  bool cancel_wanted = false;
+  std::optional<Prepared> prepared;
+  std::optional<auth::NodeSession> session;
+  std::optional<DmsClient> dms;
+  std::optional<DirectReceipts> receipts;
+  std::optional<StoragePorts> ports;
+  std::optional<TaskParts> task_parts;
+  std::optional<Engine> engine;
+  std::unique_ptr<http::Server> status;
+  Event wake;
+
+  Nursery working;  // the engine alone, so that it can be ended by itself
+  Nursery children;
+};
+
+Awaitable<Result<void>> Node::Impl::run() {
+  if (parts.registry.empty()) {
+    co_return Error(ErrorKind::rejected,
+                    "no_capability",
+                    "there is no capability to run: install COLMAP (or name it with SFM_COLMAP), "
+                    "or set ENABLE_NOOP=true");
+  }
+  Result<auth::Wallet> wallet = auth::Wallet::from_hex(config.private_key);
+  if (!wallet) co_return within("SECP256K1_PRIVHEX", std::move(wallet).error());
+
+  const SystemTime now = parts.clock.system_now();
+  const Config& settings = config;
+  const auto prepare = [&settings, now] { return prepare_folders(settings, now); };
+  Result<Prepared> folders = co_await offload(parts.io, prepare);
+  if (!folders) co_return std::move(folders).error();
+  prepared.emplace(*std::move(folders));
+
+  const Result<void> built = build(*std::move(wallet));
+  if (!built) co_return built.error();
+  log_start();
+
+  working.spawn("engine", engine->run());
+  children.spawn("work", work());
+  children.spawn("session", session->run());
+  children.spawn("status", status->run());
+  children.spawn("stop", watch_stop());
+  co_await children.join();
+  parts.logger.info("node.stopped");
+  co_return Result<void>();
+}
+
+Result<void> Node::Impl::build(auth::Wallet wallet) {
+  auto server = make_status_server(
+      parts.control, parts.clock, parts.logger, config.status_addr, [this] { return checks(); });
+  if (!server) return std::move(server).error();
+  status = *std::move(server);
+
+  auth::Registration registration;
+  registration.secret = config.reg_secret;
+  registration.version = config.node_version;
+  registration.capabilities = parts.registry.capabilities();
+  session.emplace(parts.control,
+                  parts.clock,
+                  parts.rng,
+                  parts.control_http,
+                  config.dds_base_url,
+                  auth::NodeIdentity{std::move(wallet), std::move(registration)},
+                  session_settings(config),
+                  parts.logger);
+  dms.emplace(parts.control_http, *session, parts.clock, parts.rng, dms_options(config));
+  receipts.emplace(*dms, parts.clock, parts.rng, parts.logger);
+  ports.emplace(parts, config);
+  task_parts.emplace(TaskParts{parts.control,
+                               parts.transfer,
+                               parts.compute,
+                               parts.io,
+                               parts.clock,
+                               parts.rng,
+                               *dms,
+                               *receipts,
+                               *ports,
+                               parts.registry,
+                               config,
+                               parts.logger});
+  engine.emplace(*task_parts);
+  return {};
+}
+
+void Node::Impl::log_start() const {
+  parts.logger.info("node.started",
+                    {{"version", config.node_version},
+                     {"address", session->address().str()},
+                     {"dms", config.dms_base_url.str()},
+                     {"dds", config.dds_base_url.str()},
+                     {"status", shown(config.status_addr, status->port())},
+                     {"capabilities", joined(parts.registry.capabilities())},
+                     {"slots", config.max_concurrency},
+                     {"state_dir", config.state_dir.string()}});
+  if (prepared->stale > 0) parts.logger.info("workspace.collected", {{"count", prepared->stale}});
+}
+
+Awaitable<void> Node::Impl::work() {
+  co_await working.join();
+  children.cancel();
+}
+
+Awaitable<void> Node::Impl::watch_stop() {
+  while (!stop_wanted) co_await wake.wait();
+  parts.logger.info("node.draining",
+                    {{"busy", engine->busy()}, {"limit_s", config.drain_timeout.count()}});
+  engine->request_stop();
+  const Deadline drained = config.drain_timeout.count() > 0
+                               ? Deadline::in(parts.clock, config.drain_timeout)
+                               : Deadline();
+  while (!cancel_wanted && !drained.passed(parts.clock)) {
+    co_await wake.wait_until(parts.clock, drained);
+  }
+  parts.logger.warn("node.canceling", {{"busy", engine->busy()}});
+  engine->cancel_tasks();
+  co_await parts.clock.sleep_for(config.cancel_grace + kLastReceipts);
+  parts.logger.error("node.forced", {{"busy", engine->busy()}});
+  working.cancel();
+}
+
+std::vector<Check> Node::Impl::checks() const {
+  std::vector<Check> out;
+  const auth::SessionStatus signed_in = session->status();
+  out.push_back({"sign_in",
+                 signed_in.state == auth::SessionState::signed_in,
+                 signed_in.last_error ? to_string(*signed_in.last_error)
+                                      : std::string(auth::name(signed_in.state))});
+  const PollStatus& polled = engine->status();
+  const bool full = engine->busy() >= config.max_concurrency;
+  out.push_back({"poll",
+                 (polled.last_answer && !polled.last_error) || full,
+                 polled.last_error    ? to_string(*polled.last_error)
+                 : polled.last_answer ? "answered"
+                                      : "not answered yet"});
+  out.push_back({"drain", !stop_wanted, stop_wanted ? "draining" : "taking work"});
+  return out;
+}
+
+Node::Node(NodeParts parts, Config config)
+    : impl_(std::make_unique<Impl>(std::move(parts), std::move(config))) {}
+Node::~Node() = default;
+
+Awaitable<Result<void>> Node::run() { return impl_->run(); }
+
+void Node::request_stop() {
+  impl_->stop_wanted = true;
+  impl_->wake.set();
+}
+
+void Node::cancel_tasks() {
+  impl_->cancel_wanted = true;
+  request_stop();
+}
+
+std::uint16_t Node::status_port() const { return impl_->status ? impl_->status->port() : 0; }
+
+std::size_t Node::busy_slots() const { return impl_->engine ? impl_->engine->busy() : 0; }
+
+}  // namespace pn::node

@@ -1,0 +1,29 @@
+#include "node/state_dir.hpp"
+
+#include <cerrno>
+#include <string>
+
+#include <fcntl.h>
+#include <sys/file.h>
+
+namespace pn::node {
+
+Result<StateDir> StateDir::open(const std::filesystem::path& path) {
+  const Result<void> made = make_folders(path, 0700);
+  if (!made) return within("STATE_DIR", made.error());
+  const std::filesystem::path file = path / "lock";
+  UniqueFd lock(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock) return within("STATE_DIR", from_errno(errno, "cannot open " + file.string()));
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return Error(ErrorKind::rejected,
+                   "state_locked",
+                   "another node runs with STATE_DIR=" + path.string() +
+                       "; stop it, or give this one a STATE_DIR of its own");
+    }
+    return within("STATE_DIR", from_errno(errno, "cannot lock " + file.string()));
+  }
+  return StateDir(path, std::move(lock));
+}
+
+}  // namespace pn::node

@@ -1,0 +1,83 @@
+#include "node/task_context_impl.hpp"
+
+#include "base/event.hpp"
+#include "base/json.hpp"
+
+#include <utility>
+
+#include <boost/asio/post.hpp>
+#include <nlohmann/json.hpp>
+
+namespace pn::node {
+namespace {
+
+/// One report; a beat holds one progress and several events.
+constexpr std::size_t kReportBytes = 64 * 1024;
+/// A renewal is a heartbeat; one that takes longer than this brings no token in time.
+constexpr std::chrono::seconds kRenewal{30};
+
+}  // namespace
+
+BeatLink::BeatLink(Executor control, HeartbeatLoop& beats)
+    : control_(std::move(control)), end_(std::make_shared<End>(&beats)) {}
+
+void BeatLink::progress(std::string json) {
+  asio::post(control_, [end = end_, text = std::move(json)]() mutable {
+    if (end->beats != nullptr) end->beats->set_progress(std::move(text));
+  });
+}
+
+void BeatLink::event(std::string json) {
+  asio::post(control_, [end = end_, text = std::move(json)]() mutable {
+    if (end->beats != nullptr) end->beats->add_event(std::move(text));
+  });
+}
+
+void BeatLink::renew_token(std::function<void()> done) {
+  asio::post(control_, [end = end_, answer = std::move(done)]() mutable {
+    if (end->beats != nullptr) {
+      end->beats->renew_token(std::move(answer));
+    } else {
+      answer();
+    }
+  });
+}
+
+void BeatLink::cut() { end_->beats = nullptr; }
+
+BeatTokens::BeatTokens(Executor transfer, Clock& clock, storage::TaskToken& token, BeatLink& link)
+    : transfer_(std::move(transfer)), clock_(clock), token_(token), link_(link) {}
+
+Awaitable<Secret<std::string>> BeatTokens::wait_newer(Secret<std::string> used) {
+  if (token_.get().reveal() == used.reveal()) {
+    // Shared with the heartbeat's answer, which may come when we have stopped waiting.
+    const auto answered = std::make_shared<Event>(transfer_);
+    link_.renew_token(
+        [loop = transfer_, answered] { asio::post(loop, [answered] { answered->set(); }); });
+    co_await answered->wait_until(clock_, Deadline::in(clock_, kRenewal));
+  }
+  co_return token_.get();
+}
+
+storage::InputPort& TaskContextImpl::inputs() {
+  parts_.workspace.open();
+  return parts_.inputs;
+}
+
+const std::filesystem::path& TaskContextImpl::workspace() const { return parts_.workspace.open(); }
+
+void TaskContextImpl::progress(std::string json) {
+  if (is_sendable(json)) parts_.link.progress(std::move(json));
+}
+
+void TaskContextImpl::event(std::string json) {
+  if (is_sendable(json)) parts_.link.event(std::move(json));
+}
+
+bool TaskContextImpl::is_sendable(std::string_view json) const {
+  if (json.size() <= kReportBytes && parse_json(json)) return true;
+  parts_.logger.warn("task.report_dropped", {{"bytes", json.size()}});
+  return false;
+}
+
+}  // namespace pn::node

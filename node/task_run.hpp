@@ -1,0 +1,108 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/event.hpp"
+#include "base/log.hpp"
+#include "base/nursery.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "node/config.hpp"
+#include "node/dms_client.hpp"
+#include "node/heartbeat_loop.hpp"
+#include "node/lease.hpp"
+#include "node/outbox.hpp"
+#include "node/task_context_impl.hpp"
+#include "node/task_ports.hpp"
+#include "node/workspace.hpp"
+#include "runners/registry.hpp"
+
+#include <memory>
+#include <optional>
+
+namespace pn::node {
+
+/// What every task of a node shares. References outlive the tasks.
+struct TaskParts {
+  Executor control;
+  Executor transfer;
+  ThreadPool& compute;
+  ThreadPool& io;
+  Clock& clock;
+  Rng& rng;
+  DmsClient& dms;
+  ReceiptSink& receipts;
+  TaskPortsFactory& ports;
+  const runners::Registry& registry;
+  const Config& config;
+  log::Logger logger;
+};
+
+/// One lease, from its first heartbeat to its receipt.
+///
+/// Invariants
+/// 1. The runner starts after the first accepted heartbeat, and has ended before run() returns.
+/// 2. A lease that ended (canceled, lost, fenced) gets no receipt; any other gets exactly one.
+/// 3. Heartbeats go on until the receipt is delivered, so that a slow delivery loses no lease.
+///
+///   set up ──▶ running ──▶ flushing ──▶ reporting ──▶ cleaning up
+///     │           │ lease ended, or shutdown()
+///     │           └──▶ stopping (runner unwinds) ──▶ reporting (shutdown) or cleaning up
+///     └── failed: node_setup_failed ──▶ reporting
+///
+/// Thread: the control loop's; the runner's coroutine runs on the transfer loop.
+class TaskRun final {
+ public:
+  TaskRun(const TaskParts& parts, Lease lease);
+  TaskRun(const TaskRun&) = delete;
+  TaskRun& operator=(const TaskRun&) = delete;
+
+  /// Once. Cancellation ends the runner, sends nothing, and throws operation_aborted.
+  Awaitable<void> run();
+
+  /// Ends the runner and reports `node_shutdown`.
+  void shutdown();
+
+  [[nodiscard]] const TaskId& task() const { return lease_.task.id; }
+
+ private:
+  Awaitable<void> conduct();
+  Awaitable<bool> set_up();
+  Awaitable<void> setup_failed(SetupStage stage, const Error& why);
+  Awaitable<void> work();
+  Awaitable<void> beat();
+  Awaitable<void> call_runner();
+  Awaitable<void> report();
+  Awaitable<void> deliver(Outcome outcome, std::string body);
+  Awaitable<void> clean_up();
+  [[nodiscard]] Failure why_failed() const;
+  void start(Nursery& group, std::string_view name, Awaitable<void> child);
+
+  const TaskParts& parts_;
+  const log::Logger logger_;
+  const SteadyTime began_;
+
+  Lease lease_;
+  storage::TaskToken token_;
+  HeartbeatLoop beats_;
+  BeatLink link_;
+  BeatTokens tokens_;
+  Workspace workspace_;
+  runners::Runner* runner_ = nullptr;
+  TaskPorts ports_;
+  std::optional<TaskContextImpl> context_;
+
+  std::optional<Result<void>> outcome_;  // what the runner answered, or crashed with
+  bool runner_ended_ = false;
+  bool stopping_ = false;
+  bool shutdown_ = false;
+  bool keep_workspace_ = false;
+  Event wake_;
+
+  Nursery beat_group_;
+  Nursery runner_group_;
+  Nursery children_;
+};
+
+}  // namespace pn::node
