@@ -1,0 +1,46 @@
+#pragma once
+
+#include "auth/siwe.hpp"
+#include "base/awaitable.hpp"
+#include "base/json.hpp"
+#include "http/server.hpp"
+#include "market/context.hpp"
+#include "market/identity_store.hpp"
+
+#include <functional>
+#include <string>
+
+namespace pn::market {
+
+/// DDS for nodes: sign-in by wallet, registration, the list of nodes, the public key
+/// (protocol/dds.md).
+class DdsHandlers final {
+ public:
+  explicit DdsHandlers(MarketContext& context) : context_(context) {}
+  DdsHandlers(const DdsHandlers&) = delete;
+  DdsHandlers& operator=(const DdsHandlers&) = delete;
+
+  /// The routes borrow this.
+  void add_routes(http::Router& router);
+
+  /// Called when a node has registered, perhaps with other capabilities than before.
+  std::function<void(const NodeId&)> registered;
+
+ private:
+  Awaitable<http::ServerResponse> siwe_request(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> siwe_verify(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> register_wallet(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> nodes(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> public_key(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> public_pem(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> health(http::ServerRequest& request);
+
+  /// What the message says, when it is for this market and was signed by its address.
+  [[nodiscard]] Result<auth::ParsedSiwe> signed_by_wallet(const std::string& message,
+                                                          const std::string& signature) const;
+  [[nodiscard]] std::string siwe_domain() const;
+
+  MarketContext& context_;
+};
+
+}  // namespace pn::market

@@ -1,0 +1,36 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/json.hpp"
+#include "http/server.hpp"
+#include "market/context.hpp"
+#include "market/identity_store.hpp"
+
+#include <optional>
+
+namespace pn::market {
+
+/// DDS for clients: domains, and the grants that open them (protocol/dds.md). One domain server:
+/// this market's own.
+class DomainHandlers final {
+ public:
+  explicit DomainHandlers(MarketContext& context) : context_(context) {}
+  DomainHandlers(const DomainHandlers&) = delete;
+  DomainHandlers& operator=(const DomainHandlers&) = delete;
+
+  /// The routes borrow this.
+  void add_routes(http::Router& router);
+
+ private:
+  Awaitable<http::ServerResponse> list(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> create(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> authorize(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> remove(http::ServerRequest& request);
+
+  [[nodiscard]] Json domain_json(const DomainRow& row,
+                                 const std::optional<MintedToken>& token) const;
+
+  MarketContext& context_;
+};
+
+}  // namespace pn::market

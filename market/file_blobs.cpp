@@ -1,0 +1,279 @@
+#include "market/file_blobs.hpp"
+
+#include "base/digest.hpp"
+#include "base/encoding.hpp"
+#include "base/file.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <system_error>
+
+#include <boost/asio/post.hpp>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace pn::market {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Bytes gather up to this before a thread is asked to write them: a small blob costs one hop.
+constexpr std::size_t kGather = 256 * 1024;
+constexpr std::size_t kHashPiece = 256 * 1024;
+
+/// The digest of what was written, and where it goes. Shared by the two writers.
+class FileWriter : public BlobWriter {
+ public:
+  FileWriter(ThreadPool& pool, BlobId id) : pool_(pool), id_(std::move(id)) {}
+
+  Awaitable<Result<void>> write(std::string_view bytes) override {
+    while (!bytes.empty()) {
+      const std::size_t room = kGather - gathered_.size();
+      gathered_.append(bytes.substr(0, room));
+      bytes.remove_prefix(std::min(room, bytes.size()));
+      if (gathered_.size() < kGather) break;
+      const auto work = [this] { return flush(); };
+      Result<void> flushed = co_await offload(pool_, work);
+      if (!flushed) co_return flushed;
+    }
+    co_return Result<void>();
+  }
+
+  Awaitable<Result<StoredBlob>> finish() override {
+    const auto work = [this]() -> Result<StoredBlob> {
+      Result<void> done = flush();
+      if (done) done = settle();
+      if (!done) return std::move(done).error();
+      return StoredBlob{id_, size_, to_hex(hash_.finish())};
+    };
+    Result<StoredBlob> stored = co_await offload(pool_, work);
+    co_return stored;
+  }
+
+ protected:
+  // All on a thread of the pool.
+  virtual Result<UniqueFd> open_file() = 0;
+  virtual Result<void> settle() = 0;
+
+  [[nodiscard]] const BlobId& id() const { return id_; }
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] bool opened() const { return static_cast<bool>(fd_); }
+  void close() { fd_.reset(); }
+
+ private:
+  Result<void> flush() {
+    if (!fd_) {
+      Result<UniqueFd> file = open_file();
+      if (!file) return std::move(file).error();
+      fd_ = std::move(*file);
+    }
+    Result<void> written = write_all(fd_.get(), gathered_);
+    if (!written) return written;
+    hash_.update(gathered_);
+    size_ += gathered_.size();
+    gathered_.clear();
+    return {};
+  }
+
+  ThreadPool& pool_;
+  const BlobId id_;
+  UniqueFd fd_;
+  Sha256 hash_;
+  std::uint64_t size_ = 0;
+  std::string gathered_;
+};
+
+/// A new entry of a folder survives a power cut only when the folder was synced too.
+Result<void> move_durably(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    if (errno != ENOENT) return from_errno(errno, "cannot rename " + from.string());
+    Result<void> made = make_folders(to.parent_path(), 0700);
+    if (!made) return made;
+    if (::rename(from.c_str(), to.c_str()) != 0) {
+      return from_errno(errno, "cannot rename " + from.string());
+    }
+    const UniqueFd root(
+        ::open(to.parent_path().parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (root) ::fsync(root.get());
+  }
+  const UniqueFd folder(::open(to.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder) ::fsync(folder.get());
+  return {};
+}
+
+class NewBlob final : public FileWriter {
+ public:
+  NewBlob(ThreadPool& pool, BlobId id, fs::path temporary, fs::path path)
+      : FileWriter(pool, std::move(id)), temporary_(std::move(temporary)), path_(std::move(path)) {}
+  ~NewBlob() override {
+    if (opened()) ::unlink(temporary_.c_str());
+  }
+  NewBlob(const NewBlob&) = delete;
+  NewBlob& operator=(const NewBlob&) = delete;
+
+ private:
+  Result<UniqueFd> open_file() override { return create_new(temporary_, 0600); }
+  Result<void> settle() override {
+    if (::fsync(fd()) != 0) return from_errno(errno, "cannot fsync");
+    Result<void> moved = move_durably(temporary_, path_);
+    if (moved) close();  // it is no longer ours to remove
+    return moved;
+  }
+
+  const fs::path temporary_;
+  const fs::path path_;
+};
+
+class UploadPartWriter final : public FileWriter {
+ public:
+  UploadPartWriter(ThreadPool& pool, BlobId id, fs::path path, std::uint64_t offset)
+      : FileWriter(pool, std::move(id)), path_(std::move(path)), offset_(offset) {}
+
+ private:
+  Result<UniqueFd> open_file() override {
+    UniqueFd file(::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    if (!file) return from_errno(errno, "cannot open " + path_.string());
+    if (::lseek(file.get(), static_cast<off_t>(offset_), SEEK_SET) < 0) {
+      return from_errno(errno, "cannot seek in " + path_.string());
+    }
+    return file;
+  }
+  Result<void> settle() override {
+    if (::fdatasync(fd()) != 0) return from_errno(errno, "cannot fsync");
+    return {};
+  }
+
+  const fs::path path_;
+  const std::uint64_t offset_;
+};
+
+/// Reads what was assembled once more, for the digest of the whole.
+Result<StoredBlob> measure(const BlobId& id, const fs::path& path, std::uint64_t size) {
+  const Result<UniqueFd> file = open_read(path);
+  if (!file) return file.error();
+  Sha256 hash;
+  std::string piece(kHashPiece, '\0');
+  std::uint64_t seen = 0;
+  for (;;) {
+    const Result<std::size_t> got = read_some(file->get(), piece);
+    if (!got) return got.error();
+    if (*got == 0) break;
+    hash.update(std::string_view(piece.data(), *got));
+    seen += *got;
+  }
+  if (seen != size) {
+    return Error(ErrorKind::corrupt,
+                 "upload_size",
+                 "the upload holds " + std::to_string(seen) + " bytes where its parts have " +
+                     std::to_string(size));
+  }
+  return StoredBlob{id, size, to_hex(hash.finish())};
+}
+
+bool exists(const fs::path& path) {
+  struct ::stat info{};
+  return ::stat(path.c_str(), &info) == 0;
+}
+
+void list_settled(const fs::path& folder,
+                  std::string_view prefix,
+                  SystemTime before,
+                  std::vector<BlobId>& out) {
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(folder, ec)) {
+    const std::string name = entry.path().filename().string();
+    struct ::stat info{};
+    if (!name.starts_with(prefix) || ::stat(entry.path().c_str(), &info) != 0) continue;
+    const SystemTime written(std::chrono::seconds(info.st_mtim.tv_sec));
+    if (S_ISREG(info.st_mode) && written < before) out.emplace_back(name);
+  }
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileBlobs>> FileBlobs::open(const fs::path& folder,
+                                                   ThreadPool& pool,
+                                                   Rng& rng) {
+  for (const auto* name : {"tmp", "uploads"}) {
+    Result<void> made = make_folders(folder / name, 0700);
+    if (!made) return std::move(made).error();
+  }
+  std::error_code ec;
+  for (const auto& entry : fs::directory_iterator(folder / "tmp", ec)) {
+    std::error_code ignored;
+    fs::remove(entry.path(), ignored);
+  }
+  return std::unique_ptr<FileBlobs>(new FileBlobs(folder, pool, rng));
+}
+
+FileBlobs::FileBlobs(fs::path folder, ThreadPool& pool, Rng& rng)
+    : folder_(std::move(folder)), pool_(pool), rng_(rng) {}
+
+fs::path FileBlobs::path_of(const BlobId& id) const {
+  return folder_ / id.str().substr(0, 2) / id.str();
+}
+
+fs::path FileBlobs::upload_path(const BlobId& id) const { return folder_ / "uploads" / id.str(); }
+
+std::unique_ptr<BlobWriter> FileBlobs::create() {
+  BlobId id(make_uuid(rng_));
+  fs::path temporary = folder_ / "tmp" / id.str();
+  fs::path path = path_of(id);
+  return std::make_unique<NewBlob>(pool_, std::move(id), std::move(temporary), std::move(path));
+}
+
+std::unique_ptr<BlobWriter> FileBlobs::write_part(BlobId upload, std::uint64_t offset) {
+  fs::path path = upload_path(upload);
+  return std::make_unique<UploadPartWriter>(pool_, std::move(upload), std::move(path), offset);
+}
+
+Awaitable<Result<StoredBlob>> FileBlobs::complete(BlobId upload, std::uint64_t size) {
+  const fs::path from = upload_path(upload);
+  const fs::path to = path_of(upload);
+  const auto work = [&]() -> Result<StoredBlob> {
+    const bool moved = !exists(from) && exists(to);  // and its answer was lost
+    Result<StoredBlob> stored = measure(upload, moved ? to : from, size);
+    if (!stored || moved) return stored;
+    Result<void> done = move_durably(from, to);
+    if (!done) return std::move(done).error();
+    return stored;
+  };
+  Result<StoredBlob> stored = co_await offload(pool_, work);
+  co_return stored;
+}
+
+Awaitable<Result<BlobBody>> FileBlobs::open(BlobId id, std::uint64_t offset, std::uint64_t size) {
+  // Not on the pool: opening a file costs less than the hop there and back.
+  Result<UniqueFd> file = open_read(path_of(id));
+  if (!file) co_return std::move(file).error();
+  BlobBody body;
+  body.file.emplace();
+  body.file->fd = std::move(*file);
+  body.file->offset = offset;
+  body.file->size = size;
+  co_return body;
+}
+
+void FileBlobs::discard(const BlobId& id) {
+  // Freeing a large file takes a while.
+  asio::post(pool_.executor(), [blob = path_of(id), upload = upload_path(id)] {
+    if (::unlink(blob.c_str()) != 0) ::unlink(upload.c_str());
+  });
+}
+
+Awaitable<Result<std::vector<BlobId>>> FileBlobs::settled(unsigned shard, SystemTime before) {
+  std::array<char, 3> prefix{};
+  std::snprintf(prefix.data(), prefix.size(), "%02x", shard & 0xffU);
+  const auto work = [&]() -> Result<std::vector<BlobId>> {
+    std::vector<BlobId> out;
+    list_settled(folder_ / prefix.data(), prefix.data(), before, out);
+    list_settled(folder_ / "uploads", prefix.data(), before, out);
+    return out;
+  };
+  Result<std::vector<BlobId>> out = co_await offload(pool_, work);
+  co_return out;
+}
+
+}  // namespace pn::market
