@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 #include "base/result.hpp"
+#include "http/types.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -29,6 +30,9 @@ class BodySource {
 class BodySink {
  public:
   virtual ~BodySink() = default;
+  /// Told once before the first write(), also when the body is empty; for what only the headers say
+  /// (a boundary, a digest). An error stops the transfer as one of write() does.
+  virtual Result<void> begin(const Headers& /*headers*/) { return {}; }
   /// `bytes` live until the await ends. An error stops the transfer and is what the transfer
   /// answers.
   virtual Awaitable<Result<void>> write(std::string_view bytes) = 0;

@@ -79,7 +79,10 @@ Awaitable<Result<Response>> CurlClient::send(Request request) {
   CurlTransfer& transfer = *borrowed;
   transfer.start(request);
   for (;;) {
-    if (transfer.has_received()) {
+    if (transfer.begins()) {
+      Result<void> begun = request.sink->begin(transfer.headers());
+      if (!begun.ok()) co_return std::move(begun).error();
+    } else if (transfer.has_received()) {
       const std::string_view piece = transfer.take();
       Result<void> written = co_await request.sink->write(piece);
       if (!written.ok()) co_return std::move(written).error();

@@ -74,7 +74,7 @@ void CurlTransfer::stop() noexcept {
   curl_said_[0] = '\0';
   curl_code_ = 0;
   header_bytes_ = 0;
-  headers_ended_ = running_ = done_ = cut_ = receive_paused_ = false;
+  headers_ended_ = begun_ = running_ = done_ = cut_ = receive_paused_ = false;
   // Memory goes back as well: a client that rests costs next to nothing.
   filling_ = std::string();
   draining_ = std::string();
@@ -288,6 +288,13 @@ void CurlTransfer::finished(int curl_code) noexcept {
 }
 
 // --- called by the coroutine ---
+
+bool CurlTransfer::begins() {
+  if (begun_ || request_->sink == nullptr || !success() || !headers_ended_) return false;
+  if (filling_.empty() && !(done_ && curl_code_ == CURLE_OK)) return false;
+  begun_ = true;
+  return true;
+}
 
 std::string_view CurlTransfer::take() {
   draining_.clear();

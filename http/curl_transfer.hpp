@@ -46,6 +46,9 @@ class CurlTransfer final : private CurlLoop::Waiter {
   [[nodiscard]] bool done() const { return done_; }
 
   [[nodiscard]] bool has_received() const { return !filling_.empty(); }
+  /// The sink has yet to be told of a success, whose headers are all there. Answers true once.
+  bool begins();
+  [[nodiscard]] const Headers& headers() const { return response_.headers; }
   /// Bytes for the sink; valid until the next take().
   std::string_view take();
   /// The sink has them: the transfer may go on.
@@ -95,6 +98,7 @@ class CurlTransfer final : private CurlLoop::Waiter {
   int curl_code_ = 0;
   std::size_t header_bytes_ = 0;
   bool headers_ended_ = false;
+  bool begun_ = false;
   bool running_ = false;
   bool done_ = false;
   bool cut_ = false;  ///< stopped on purpose: the rest of an error's body is of no use

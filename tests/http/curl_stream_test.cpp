@@ -75,6 +75,12 @@ class MadeSource final : public BodySource {
 
 class CheckedSink final : public BodySink {
  public:
+  Result<void> begin(const Headers& headers) override {
+    ++begun;
+    type = headers.find("content-type").value_or("none");
+    if (refuse) return Error(ErrorKind::corrupt, "wrong_type", "not what was asked for");
+    return {};
+  }
   Awaitable<Result<void>> write(std::string_view bytes) override {
     if (gate != nullptr) co_await gate->wait();
     if (fail_at && got >= *fail_at) co_return Error(ErrorKind::full, "disk_full", "no space");
@@ -88,6 +94,9 @@ class CheckedSink final : public BodySink {
   std::uint64_t got = 0;
   bool right = true;
   std::size_t largest = 0;
+  int begun = 0;
+  bool refuse = false;
+  std::string type;
 };
 
 struct World {
@@ -232,6 +241,27 @@ TEST_CASE("stream: an empty source has a length of zero", "[http][client][stream
   CHECK_THAT(head, Catch::Contains("Content-Length: 0"));
 }
 
+TEST_CASE("stream: a sink hears the headers first, once", "[http][client][stream]") {
+  const std::string body = pattern(0, GENERATE(as<std::size_t>(), 0, 3));
+  const bool refuse = GENERATE(false, true);
+  World world;
+  ScriptedServer server(world.loop, [&](ScriptedConnection& c, int) -> Awaitable<void> {
+    const std::string head = co_await c.read_head();
+    co_await c.write(http_answer(200, body, "Content-Type: x/y\r\n"));
+    co_await c.until_closed();
+  });
+  CheckedSink sink;
+  sink.refuse = refuse;
+  Request request(server.url("/"));
+  request.sink = &sink;
+  const Result<Response> response = world.send(std::move(request));
+  CHECK(sink.begun == 1);
+  CHECK(sink.type == "x/y");
+  CHECK(response.ok() == !refuse);
+  if (refuse) CHECK(response.error().code == "wrong_type");
+  CHECK(sink.got == (refuse ? 0 : body.size()));
+}
+
 TEST_CASE("stream: an error's body does not reach the sink", "[http][client][stream]") {
   World world;
   ScriptedServer server(world.loop, [&](ScriptedConnection& c, int) -> Awaitable<void> {
@@ -247,6 +277,7 @@ TEST_CASE("stream: an error's body does not reach the sink", "[http][client][str
   CHECK(response->status == 503);
   CHECK(response->body.size() == 64 * 1024);
   CHECK(sink.got == 0);
+  CHECK(sink.begun == 0);
 }
 
 TEST_CASE("stream: an early refusal is answered, the rest is not sent", "[http][client][stream]") {
