@@ -1,0 +1,2 @@
+#include "http/outer.hpp"
+#include "base/low.hpp"

@@ -1,0 +1,1 @@
+auto x = std::chrono::steady_clock::now();

@@ -1,0 +1,3 @@
+#pragma once
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/beast/http.hpp>
