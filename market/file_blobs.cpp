@@ -172,7 +172,16 @@ Result<StoredBlob> measure(const BlobId& id, const fs::path& path, std::uint64_t
   return StoredBlob{id, size, to_hex(hash.finish())};
 }
 
-bool exists(const fs::path& path) {
+/// A last part that was sent again, shorter, left its old end behind.
+Result<void> cut_to(const fs::path& path, std::uint64_t size) {
+  struct ::stat info{};
+  if (::stat(path.c_str(), &info) != 0) return from_errno(errno, "cannot find " + path.string());
+  if (static_cast<std::uint64_t>(info.st_size) <= size) return {};
+  if (::truncate(path.c_str(), static_cast<off_t>(size)) == 0) return {};
+  return from_errno(errno, "cannot cut " + path.string());
+}
+
+bool is_there(const fs::path& path) {
   struct ::stat info{};
   return ::stat(path.c_str(), &info) == 0;
 }
@@ -233,7 +242,11 @@ Awaitable<Result<StoredBlob>> FileBlobs::complete(BlobId upload, std::uint64_t s
   const fs::path from = upload_path(upload);
   const fs::path to = path_of(upload);
   const auto work = [&]() -> Result<StoredBlob> {
-    const bool moved = !exists(from) && exists(to);  // and its answer was lost
+    const bool moved = !is_there(from) && is_there(to);  // and its answer was lost
+    if (!moved) {
+      Result<void> cut = cut_to(from, size);
+      if (!cut) return std::move(cut).error();
+    }
     Result<StoredBlob> stored = measure(upload, moved ? to : from, size);
     if (!stored || moved) return stored;
     Result<void> done = move_durably(from, to);

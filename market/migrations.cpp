@@ -1,6 +1,7 @@
 #include "market/migrations.hpp"
 
 #include "base/digest.hpp"
+#include "market/data_schema.hpp"
 #include "market/schema.hpp"
 #include "market/sqlite.hpp"
 
@@ -16,6 +17,7 @@ namespace {
 constexpr std::array kMigrations{
     Migration{1, "identity", kIdentitySchema},
     Migration{2, "jobs", kJobSchema},
+    Migration{3, "data", kDataSchema},
 };
 
 }  // namespace

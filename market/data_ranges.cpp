@@ -1,0 +1,60 @@
+#include "market/data_ranges.hpp"
+
+#include <algorithm>
+#include <charconv>
+
+namespace pn::market {
+namespace {
+
+std::string_view trimmed(std::string_view text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+std::optional<std::uint64_t> number(std::string_view text) {
+  std::uint64_t out = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (text.empty() || failed != std::errc() || end != text.data() + text.size()) return {};
+  return out;
+}
+
+}  // namespace
+
+RangeAnswer parse_range(std::string_view field, std::uint64_t size) {
+  const RangeAnswer whole{RangeKind::whole, {0, size}};
+  const RangeAnswer none{RangeKind::unsatisfiable, {}};
+  field = trimmed(field);
+  if (!field.starts_with("bytes=")) return whole;
+  field = trimmed(field.substr(6));
+  const std::size_t dash = field.find('-');
+  if (dash == std::string_view::npos) return whole;
+  const std::string_view from_text = trimmed(field.substr(0, dash));
+  const std::string_view to_text = trimmed(field.substr(dash + 1));
+  const auto to = number(to_text);
+  if (from_text.empty()) {  // the last bytes
+    if (!to) return whole;
+    const std::uint64_t count = std::min(*to, size);
+    if (count == 0) return none;
+    return {RangeKind::part, {size - count, count}};
+  }
+  const auto from = number(from_text);
+  if (!from || (!to && !to_text.empty()) || (to && *to < *from)) return whole;
+  if (*from >= size) return none;
+  const std::uint64_t last = to ? std::min(*to, size - 1) : size - 1;
+  return {RangeKind::part, {*from, last - *from + 1}};
+}
+
+bool etag_matches(std::string_view field, std::string_view etag) {
+  while (!field.empty()) {
+    const std::size_t comma = std::min(field.find(','), field.size());
+    std::string_view one = trimmed(field.substr(0, comma));
+    field.remove_prefix(std::min(comma + 1, field.size()));
+    if (one.starts_with("W/")) one.remove_prefix(2);
+    if (one == "*" || one == etag) return true;
+  }
+  return false;
+}
+
+}  // namespace pn::market

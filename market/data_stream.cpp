@@ -1,0 +1,242 @@
+#include "market/data_stream.hpp"
+
+#include "http/multipart.hpp"
+#include "market/data_store.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <functional>
+#include <span>
+
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+namespace pn::market {
+namespace {
+
+constexpr int kPage = 256;
+
+/// Text that is made piece by piece and read in pieces of another size.
+class Pending {
+ public:
+  void set(std::string text) {
+    text_ = std::move(text);
+    at_ = 0;
+  }
+  [[nodiscard]] bool empty() const { return at_ == text_.size(); }
+  std::size_t take(std::span<char> buffer) {
+    const std::size_t count = std::min(buffer.size(), text_.size() - at_);
+    std::memcpy(buffer.data(), text_.data() + at_, count);
+    at_ += count;
+    return count;
+  }
+
+ private:
+  std::string text_;
+  std::size_t at_ = 0;
+};
+
+class JsonListing final : public http::BodySource {
+ public:
+  JsonListing(std::vector<DataItem> first, ItemPages rest)
+      : page_(std::move(first)), rest_(std::move(rest)) {}
+
+  [[nodiscard]] std::optional<std::uint64_t> size() const override { return std::nullopt; }
+  bool rewind() override { return false; }
+
+  Awaitable<Result<std::size_t>> read(std::span<char> buffer) override {
+    if (pending_.empty() && !done_) {
+      if (begun_) {
+        Result<std::vector<DataItem>> page = co_await rest_.next();
+        if (!page) co_return std::move(page).error();
+        page_ = std::move(*page);
+      }
+      pending_.set(render());
+    }
+    co_return pending_.take(buffer);
+  }
+
+ private:
+  std::string render() {
+    std::string out = begun_ ? "" : "{\"data\":[";
+    for (const DataItem& item : page_) {
+      if (!first_) out += ',';
+      first_ = false;
+      out += dump_json(metadata_json(item));
+    }
+    begun_ = true;
+    if (page_.empty() || rest_.ended()) {
+      out += "]}";
+      done_ = true;
+    }
+    return out;
+  }
+
+  std::vector<DataItem> page_;
+  ItemPages rest_;
+  Pending pending_;
+  bool begun_ = false;
+  bool first_ = true;
+  bool done_ = false;
+};
+
+class MultipartListing final : public http::BodySource {
+ public:
+  MultipartListing(BlobStore& blobs,
+                   ThreadPool& pool,
+                   std::vector<DataItem> first,
+                   ItemPages rest,
+                   std::string boundary)
+      : blobs_(blobs),
+        pool_(pool),
+        page_(std::move(first)),
+        rest_(std::move(rest)),
+        boundary_(std::move(boundary)) {}
+
+  [[nodiscard]] std::optional<std::uint64_t> size() const override { return std::nullopt; }
+  bool rewind() override { return false; }
+
+  Awaitable<Result<std::size_t>> read(std::span<char> buffer) override {
+    std::size_t filled = 0;
+    while (filled < buffer.size()) {
+      const std::span<char> room = buffer.subspan(filled);
+      if (!pending_.empty()) {
+        filled += pending_.take(room);
+        continue;
+      }
+      if (left_ > 0) {
+        const Result<std::size_t> got = co_await read_blob(room);
+        if (!got) co_return got;
+        filled += *got;
+        continue;
+      }
+      if (ended_) break;
+      const Result<void> begun = co_await begin_next();
+      if (!begun) co_return begun.error();
+    }
+    co_return filled;
+  }
+
+ private:
+  Awaitable<Result<std::size_t>> read_blob(std::span<char> buffer) {
+    const std::size_t want =
+        static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), left_));
+    const std::span<char> piece = buffer.first(want);
+    Result<std::size_t> got = std::size_t{0};
+    if (body_.file) {
+      const auto work = [this, piece]() -> Result<std::size_t> {
+        const ssize_t count = ::pread(body_.file->fd.get(),
+                                      piece.data(),
+                                      piece.size(),
+                                      static_cast<off_t>(body_.file->offset));
+        if (count < 0) return from_errno(errno, "cannot read a blob");
+        return static_cast<std::size_t>(count);
+      };
+      got = co_await offload(pool_, work);
+      if (got) body_.file->offset += *got;
+    } else {
+      got = co_await body_.source->read(piece);
+    }
+    if (!got) co_return got;
+    if (*got == 0) {
+      co_return Error(ErrorKind::internal, "blob_short", "a blob is shorter than its record says");
+    }
+    left_ -= *got;
+    if (left_ == 0) pending_.set("\r\n");
+    co_return got;
+  }
+
+  /// The next item's head, or the end of the body.
+  Awaitable<Result<void>> begin_next() {
+    if (at_ == page_.size() && !rest_.ended()) {
+      Result<std::vector<DataItem>> page = co_await rest_.next();
+      if (!page) co_return std::move(page).error();
+      page_ = std::move(*page);
+      at_ = 0;
+    }
+    if (at_ == page_.size()) {
+      pending_.set(http::closing_delimiter(boundary_));
+      ended_ = true;
+      co_return Result<void>();
+    }
+    DataItem item = std::move(page_[at_++]);
+    Result<BlobBody> body = co_await blobs_.open(item.blob.id, 0, item.blob.size);
+    if (!body && body.error().kind == ErrorKind::not_found) {
+      // Replaced or deleted since its page was read: as it is now, or not at all.
+      Result<std::optional<DataItem>> now = co_await rest_.again(item.id);
+      if (!now) co_return std::move(now).error();
+      if (!*now) co_return Result<void>();
+      item = std::move(**now);
+      body = co_await blobs_.open(item.blob.id, 0, item.blob.size);
+    }
+    if (!body) co_return std::move(body).error();
+    body_ = std::move(*body);
+    left_ = item.blob.size;
+    std::string head = http::part_head(boundary_,
+                                       "application/octet-stream",
+                                       {{"name", item.name},
+                                        {"data-type", item.data_type},
+                                        {"id", item.id.str()},
+                                        {"domain-id", item.domain.str()},
+                                        {"size", std::to_string(item.blob.size)},
+                                        {"created-at", format_rfc3339(item.created)},
+                                        {"updated-at", format_rfc3339(item.updated)}});
+    if (left_ == 0) head += "\r\n";
+    pending_.set(std::move(head));
+    co_return Result<void>();
+  }
+
+  BlobStore& blobs_;
+  ThreadPool& pool_;
+  std::vector<DataItem> page_;
+  std::size_t at_ = 0;
+  ItemPages rest_;
+  const std::string boundary_;
+  Pending pending_;
+  BlobBody body_;
+  std::uint64_t left_ = 0;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+ItemPages::ItemPages(Database& database, DomainId domain, DataFilter filter)
+    : database_(&database), domain_(std::move(domain)), filter_(std::move(filter)) {}
+
+Awaitable<Result<std::vector<DataItem>>> ItemPages::next() {
+  const std::function<Result<std::vector<DataItem>>(soci::session&)> work =
+      [this](soci::session& session) -> Result<std::vector<DataItem>> {
+    if (!filter_.ids.empty()) return find_items(session, domain_, filter_);
+    return list_items(session, domain_, filter_, after_, kPage);
+  };
+  Result<std::vector<DataItem>> page = co_await database_->read<std::vector<DataItem>>(work);
+  if (!page) co_return page;
+  ended_ = !filter_.ids.empty() || page->size() < kPage;
+  if (!page->empty()) after_ = page->back().seq;
+  co_return page;
+}
+
+Awaitable<Result<std::optional<DataItem>>> ItemPages::again(DataId id) {
+  const std::function<Result<std::optional<DataItem>>(soci::session&)> work =
+      [&](soci::session& session) -> Result<std::optional<DataItem>> {
+    return find_item(session, domain_, id);
+  };
+  Result<std::optional<DataItem>> item = co_await database_->read<std::optional<DataItem>>(work);
+  co_return item;
+}
+
+std::unique_ptr<http::BodySource> json_listing(std::vector<DataItem> first, ItemPages rest) {
+  return std::make_unique<JsonListing>(std::move(first), std::move(rest));
+}
+
+std::unique_ptr<http::BodySource> multipart_listing(BlobStore& blobs,
+                                                    ThreadPool& pool,
+                                                    std::vector<DataItem> first,
+                                                    ItemPages rest,
+                                                    std::string boundary) {
+  return std::make_unique<MultipartListing>(
+      blobs, pool, std::move(first), std::move(rest), std::move(boundary));
+}
+
+}  // namespace pn::market
