@@ -1,0 +1,105 @@
+#include "storage/domain_calls.hpp"
+
+#include <utility>
+
+namespace pn::storage {
+namespace {
+
+constexpr std::chrono::seconds kLimitsKept{60};  // protocol/domain-server.md
+
+}  // namespace
+
+std::optional<UploadLimits> LimitsCache::find(const std::string& server, SteadyTime now) const {
+  const auto found = entries_.find(server);
+  if (found == entries_.end() || found->second.until <= now) return std::nullopt;
+  return found->second.limits;
+}
+
+void LimitsCache::keep(const std::string& server, UploadLimits limits, SteadyTime now) {
+  std::erase_if(entries_, [now](const auto& entry) { return entry.second.until <= now; });
+  entries_.insert_or_assign(server, Entry{limits, now + kLimitsKept});
+}
+
+Awaitable<bool> Patience::again(const Error& error) {
+  if (error.kind != ErrorKind::retry) co_return false;
+  if (!end_) end_ = Deadline::in(clock_, time_);
+  const std::optional<Millis> pause = backoff_.next(rng_, error.after);
+  if (!pause || clock_.steady_now() + *pause >= end_->at()) co_return false;
+  co_await clock_.sleep_for(*pause);
+  co_return true;
+}
+
+DomainCalls::DomainCalls(DomainClientParts parts,
+                         http::Url server,
+                         DomainId domain,
+                         std::unique_ptr<TokenSource> tokens,
+                         DomainClientOptions options)
+    : parts_(std::move(parts)),
+      options_(std::move(options)),
+      server_(std::move(server)),
+      domain_(std::move(domain)),
+      data_(server_.append({"api", "v1", "domains", domain_.str(), "data"})),
+      tokens_(std::move(tokens)) {}
+
+http::Request DomainCalls::call(http::Method method, http::Url url) const {
+  http::Request request(method, std::move(url));
+  request.timeout = options_.request_timeout;
+  request.headers.set("Accept", "application/json");
+  if (!options_.client_id.empty()) request.headers.set("posemesh-client-id", options_.client_id);
+  return request;
+}
+
+http::Request DomainCalls::transfer(http::Method method, http::Url url) const {
+  http::Request request = call(method, std::move(url));
+  request.timeout = std::chrono::milliseconds(0);
+  request.low_speed_bytes = options_.low_speed_bytes;
+  request.low_speed_time = options_.low_speed_time;
+  return request;
+}
+
+Patience DomainCalls::patience() const {
+  return {parts_.clock, parts_.rng, options_.retry, options_.retry_for};
+}
+
+Awaitable<Result<http::Response>> DomainCalls::once(http::Request request) {
+  const Secret<std::string> token = tokens_->current();
+  http::Request first = request;
+  first.headers.set("Authorization", "Bearer " + token.reveal());
+  Result<http::Response> answer = co_await parts_.http.send(std::move(first));
+  if (!answer.ok() || answer->status != 401) co_return answer;
+
+  const bool newer = co_await tokens_->wait_newer(token);
+  if (!newer) co_return answer;
+  if (request.source != nullptr && !request.source->rewind()) co_return answer;
+  request.headers.set("Authorization", "Bearer " + tokens_->current().reveal());
+  Result<http::Response> second = co_await parts_.http.send(std::move(request));
+  co_return second;
+}
+
+Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request, RetryPolicy policy) {
+  Patience patience(parts_.clock, parts_.rng, policy, options_.retry_for);
+  for (;;) {
+    http::Request attempt = request;
+    Result<http::Response> answer = co_await once(std::move(attempt));
+    if (answer.ok() && (answer->status / 100 == 2 || answer->status == 501)) co_return answer;
+    const Error error = answer.ok() ? http::from_http_status(*answer) : answer.error();
+    const bool again = co_await patience.again(error);
+    if (!again) co_return answer;
+    if (request.source != nullptr && !request.source->rewind()) co_return answer;
+    parts_.logger.debug(
+        "storage.call_retried",
+        {{"method", name(request.method)}, {"path", request.url.path()}, log::field(error)});
+  }
+}
+
+Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request) {
+  Result<http::Response> answer = co_await exchange(std::move(request), options_.retry);
+  co_return answer;
+}
+
+Result<http::Response> success(Result<http::Response> answer) {
+  if (answer.ok() && answer->status / 100 != 2) return http::from_http_status(*answer);
+  return answer;
+}
+
+}  // namespace pn::storage

@@ -1,0 +1,119 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/retry.hpp"
+#include "base/rng.hpp"
+#include "http/client.hpp"
+#include "storage/domain_json.hpp"
+#include "storage/token_source.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace pn::storage {
+
+/// What the domain servers said of their limits, kept for 60 s: shared by the clients of one loop,
+/// so that not every task asks anew.
+class LimitsCache final {
+ public:
+  std::optional<UploadLimits> find(const std::string& server, SteadyTime now) const;
+  void keep(const std::string& server, UploadLimits limits, SteadyTime now);
+
+ private:
+  struct Entry {
+    UploadLimits limits;
+    SteadyTime until;
+  };
+  std::map<std::string, Entry> entries_;
+};
+
+struct DomainClientOptions {
+  std::string client_id{};  ///< the header posemesh-client-id; empty: not sent
+  std::uint32_t low_speed_bytes = 1024;
+  std::chrono::seconds low_speed_time{30};
+  std::chrono::milliseconds request_timeout{60'000};  ///< of calls that move no data
+  int part_retries = 10;
+  /// For calls and whole downloads; counted from the first failure.
+  RetryPolicy retry{.tries = 6};
+  std::chrono::milliseconds retry_for{120'000};
+};
+
+/// What a client is built from; all outlive it.
+struct DomainClientParts {
+  http::HttpClient& http;
+  ThreadPool& files;  ///< file reads and writes; not the compute pool
+  Clock& clock;
+  Rng& rng;
+  LimitsCache& limits;
+  log::Logger logger{};
+};
+
+/// Pauses between the tries of one thing, until its tries or its time are used up.
+class Patience final {
+ public:
+  Patience(Clock& clock, Rng& rng, RetryPolicy policy, std::chrono::milliseconds time)
+      : clock_(clock), rng_(rng), backoff_(policy), time_(time) {}
+
+  /// After a failure: true when it is to be tried again, having waited.
+  Awaitable<bool> again(const Error& error);
+
+ private:
+  Clock& clock_;
+  Rng& rng_;
+  Backoff backoff_;
+  std::chrono::milliseconds time_;
+  std::optional<Deadline> end_;
+};
+
+/// Requests to one domain: who we are, the newest token, one more try after a 401, retries. Knows
+/// no call in particular.
+class DomainCalls final {
+ public:
+  DomainCalls(DomainClientParts parts,
+              http::Url server,
+              DomainId domain,
+              std::unique_ptr<TokenSource> tokens,
+              DomainClientOptions options);
+
+  [[nodiscard]] const DomainClientParts& parts() const { return parts_; }
+  [[nodiscard]] const DomainClientOptions& options() const { return options_; }
+  [[nodiscard]] const http::Url& server() const { return server_; }
+  [[nodiscard]] const DomainId& domain() const { return domain_; }
+  /// ".../api/v1/domains/{domain}/data"
+  [[nodiscard]] const http::Url& data() const { return data_; }
+
+  /// A call that carries JSON at most, with the time limit of such.
+  [[nodiscard]] http::Request call(http::Method method, http::Url url) const;
+  /// One that moves data: no time limit, but a lowest speed.
+  [[nodiscard]] http::Request transfer(http::Method method, http::Url url) const;
+  [[nodiscard]] Patience patience() const;
+
+  /// With the newest token; after a 401 with a newer one once more, where there is one.
+  Awaitable<Result<http::Response>> once(http::Request request);
+  /// once(), again while the failure is of kind `retry` (501 is not: no feature appears by asking
+  /// again) and `policy` allows. Not for requests with a sink.
+  Awaitable<Result<http::Response>> exchange(http::Request request, RetryPolicy policy);
+  Awaitable<Result<http::Response>> exchange(http::Request request);
+
+ private:
+  DomainClientParts parts_;
+  const DomainClientOptions options_;
+  const http::Url server_;
+  const DomainId domain_;
+  const http::Url data_;
+  const std::unique_ptr<TokenSource> tokens_;
+};
+
+/// A 2xx as it is, anything else as its Error.
+Result<http::Response> success(Result<http::Response> answer);
+
+}  // namespace pn::storage

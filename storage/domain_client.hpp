@@ -1,0 +1,70 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "http/url.hpp"
+#include "storage/cid.hpp"
+#include "storage/domain_calls.hpp"
+#include "storage/domain_json.hpp"
+#include "storage/ports.hpp"
+#include "storage/token_source.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pn::storage {
+
+/// What upload() puts under a name and type, which the domain holds once.
+struct UploadOrder {
+  std::string name;
+  std::string data_type;
+  std::filesystem::path file{};  ///< empty: `bytes`. Must not change meanwhile
+  std::string bytes{};
+  std::optional<DataId> existing{};  ///< the record to update, where it is known
+};
+
+/// The data of one domain, for a task (its token) or for a client command (a domain grant). Nothing
+/// is ever held whole in memory. Calls that fail for the moment (429, 5xx, no connection) are tried
+/// again for a while; other kinds are answered as they are. Thread: one loop's; file I/O goes to
+/// the pool.
+class DomainClient final {
+ public:
+  DomainClient(DomainClientParts parts,
+               http::Url server,
+               DomainId domain,
+               std::unique_ptr<TokenSource> tokens,
+               DomainClientOptions options);
+
+  [[nodiscard]] const http::Url& server() const { return calls_.server(); }
+  [[nodiscard]] const DomainId& domain() const { return calls_.domain(); }
+
+  /// Metadata; an empty list where nothing fits.
+  Awaitable<Result<std::vector<DataItem>>> list(DataQuery query);
+  Awaitable<Result<DataItem>> describe(DataId id);
+
+  /// All items of `query` into `folder`, which must not exist, under their download_path(). All of
+  /// them, whole and of the size stated, or no folder. Kind `not_found` when there is none.
+  Awaitable<Result<std::vector<InputFile>>> download(DataQuery query, std::filesystem::path folder);
+  /// One item's bytes to `path`, replacing what is there when they have come whole. Checked against
+  /// Content-Digest where the server offers one. Answers the number of bytes.
+  Awaitable<Result<std::uint64_t>> download_raw(DataId id, std::filesystem::path path);
+
+  /// Creates or updates; see Upload.
+  Awaitable<Result<DataItem>> upload(UploadOrder order);
+  Awaitable<Result<void>> remove(DataId id);
+
+ private:
+  Awaitable<Result<std::vector<InputFile>>> download_once(const DataQuery& query,
+                                                          const std::filesystem::path& folder);
+  Awaitable<Result<std::uint64_t>> download_raw_once(const DataId& id,
+                                                     const std::filesystem::path& path);
+
+  DomainCalls calls_;
+};
+
+}  // namespace pn::storage

@@ -1,0 +1,117 @@
+#include "storage/domain_json.hpp"
+
+#include "base/json.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace pn::storage {
+namespace {
+
+Result<DataItem> item_of(const Json& object) {
+  JsonFields fields(object, "data item");
+  DataItem item;
+  item.id = DataId(fields.need_string("id"));
+  item.name = fields.string("name").value_or("");
+  item.data_type = fields.string("data_type").value_or("");
+  const std::int64_t size = fields.integer("size").value_or(0);
+  if (size < 0) fields.fault("size", "is negative");
+  item.size = static_cast<std::uint64_t>(size);
+  item.created_at = fields.string("created_at").value_or("");
+  item.updated_at = fields.string("updated_at").value_or("");
+  const Result<void> done = fields.done();
+  if (!done.ok()) return done.error();
+  return item;
+}
+
+}  // namespace
+
+Result<DataItem> parse_item(std::string_view body) {
+  const Result<Json> parsed = parse_json(body);
+  if (!parsed.ok()) return parsed.error();
+  return item_of(*parsed);
+}
+
+Result<std::vector<DataItem>> parse_items(std::string_view body) {
+  const Result<Json> parsed = parse_json(body);
+  if (!parsed.ok()) return parsed.error();
+  JsonFields fields(*parsed, "data list");
+  const Json* array = fields.array("data");
+  const Result<void> done = fields.done();
+  if (!done.ok()) return done.error();
+  std::vector<DataItem> out;
+  if (array == nullptr) return out;
+  out.reserve(array->size());
+  for (const Json& object : *array) {
+    Result<DataItem> item = item_of(object);
+    if (!item.ok()) return std::move(item).error();
+    out.push_back(*std::move(item));
+  }
+  return out;
+}
+
+Result<UploadLimits> parse_limits(std::string_view body) {
+  const Result<Json> parsed = parse_json(body);
+  if (!parsed.ok()) return parsed.error();
+  UploadLimits out;
+  JsonFields fields(*parsed, "server info");
+  if (const Json* upload = fields.object("upload")) {
+    JsonFields inner(*upload, "server info, upload");
+    const std::optional<std::int64_t> bytes = inner.integer("request_max_bytes");
+    if (bytes && *bytes > 0) out.request_max_bytes = static_cast<std::uint64_t>(*bytes);
+    if (const Json* multipart = inner.object("multipart")) {
+      JsonFields deepest(*multipart, "server info, multipart");
+      out.multipart = deepest.boolean("enabled").value_or(false);
+      if (const auto fault = deepest.error()) return *fault;
+    }
+    if (const auto fault = inner.error()) return *fault;
+  }
+  const Result<void> done = fields.done();
+  if (!done.ok()) return done.error();
+  return out;
+}
+
+Result<MultipartUpload> parse_initiated(std::string_view body) {
+  const Result<Json> parsed = parse_json(body);
+  if (!parsed.ok()) return parsed.error();
+  JsonFields fields(*parsed, "multipart upload");
+  MultipartUpload out;
+  out.upload_id = fields.need_string("upload_id");
+  const std::int64_t part_size = fields.need_integer("part_size");
+  if (part_size <= 0) fields.fault("part_size", "is not positive");
+  out.part_size = static_cast<std::uint64_t>(part_size);
+  const Result<void> done = fields.done();
+  if (!done.ok()) return done.error();
+  return out;
+}
+
+Result<std::string> parse_etag(std::string_view body) {
+  const Result<Json> parsed = parse_json(body);
+  if (!parsed.ok()) return parsed.error();
+  JsonFields fields(*parsed, "uploaded part");
+  std::string etag = fields.need_string("etag");
+  const Result<void> done = fields.done();
+  if (!done.ok()) return done.error();
+  return etag;
+}
+
+std::string initiate_body(std::string_view name,
+                          std::string_view data_type,
+                          std::uint64_t size,
+                          const std::optional<DataId>& existing) {
+  Json body = {{"name", name},
+               {"data_type", data_type},
+               {"size", size},
+               {"content_type", "application/octet-stream"}};
+  if (existing) body["existing_id"] = existing->str();
+  return dump_json(body);
+}
+
+std::string complete_body(const std::vector<UploadedPart>& parts) {
+  Json list = Json::array();
+  for (const UploadedPart& part : parts) {
+    list.push_back({{"part_number", part.number}, {"etag", part.etag}});
+  }
+  return dump_json(Json{{"parts", std::move(list)}});
+}
+
+}  // namespace pn::storage

@@ -1,0 +1,135 @@
+#include "storage/file_body.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <span>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace pn::storage {
+namespace {
+
+Result<void> make_parent(const std::filesystem::path& path) {
+  const std::filesystem::path parent = path.parent_path();
+  if (parent.empty()) return {};
+  return make_folders(parent);
+}
+
+}  // namespace
+
+Result<Content> Content::of_file(const std::filesystem::path& path) {
+  Result<UniqueFd> fd = open_read(path);
+  if (!fd.ok()) return std::move(fd).error();
+  struct stat facts{};
+  if (::fstat(fd->get(), &facts) != 0) return from_errno(errno, "cannot look at " + path.string());
+  if (!S_ISREG(facts.st_mode)) {
+    return Error(ErrorKind::rejected, "file_type", path.string() + " is not a regular file");
+  }
+  Content out;
+  out.fd_ = *std::move(fd);
+  out.size_ = static_cast<std::uint64_t>(facts.st_size);
+  return out;
+}
+
+Content Content::of_bytes(std::string bytes) {
+  Content out;
+  out.size_ = bytes.size();
+  out.bytes_ = std::move(bytes);
+  return out;
+}
+
+Result<std::size_t> Content::read(std::uint64_t offset, std::span<char> buffer) const {
+  const std::uint64_t left = offset < size_ ? size_ - offset : 0;
+  const std::size_t wanted = std::min<std::uint64_t>(buffer.size(), left);
+  if (in_memory()) {
+    if (wanted > 0) std::memcpy(buffer.data(), bytes_.data() + offset, wanted);
+    return wanted;
+  }
+  std::size_t have = 0;
+  while (have < wanted) {
+    const ssize_t got =
+        ::pread(fd_.get(), buffer.data() + have, wanted - have, static_cast<off_t>(offset + have));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return from_errno(errno, "cannot read a file that is being uploaded");
+    if (got == 0) {
+      return Error(ErrorKind::corrupt, "file_changed", "a file became shorter during its upload");
+    }
+    have += static_cast<std::size_t>(got);
+  }
+  return have;
+}
+
+std::size_t ContentSource::copy_text(const std::string& text,
+                                     std::uint64_t from,
+                                     std::span<char> buffer) {
+  const std::size_t count = std::min<std::uint64_t>(buffer.size(), text.size() - from);
+  std::memcpy(buffer.data(), text.data() + from, count);
+  at_ += count;
+  return count;
+}
+
+Awaitable<Result<std::size_t>> ContentSource::read(std::span<char> buffer) {
+  std::size_t filled = 0;
+  if (at_ < head_.size()) filled = copy_text(head_, at_, buffer);
+  const std::uint64_t content_end = head_.size() + range_.size;
+  if (filled < buffer.size() && at_ >= head_.size() && at_ < content_end) {
+    const std::uint64_t inside = at_ - head_.size();
+    const std::size_t wanted =
+        std::min<std::uint64_t>(buffer.size() - filled, range_.size - inside);
+    const std::span<char> room = buffer.subspan(filled, wanted);
+    const std::uint64_t offset = range_.offset + inside;
+    const auto work = [this, offset, room] { return content_.read(offset, room); };
+    Result<std::size_t> got = std::size_t{0};
+    if (content_.in_memory()) {
+      got = work();
+    } else {
+      got = co_await offload(files_, work);
+    }
+    if (!got.ok()) co_return got;
+    if (*got < wanted) {
+      co_return Error(ErrorKind::internal, "content_range", "a part lies outside of its content");
+    }
+    filled += *got;
+    at_ += *got;
+  }
+  if (filled < buffer.size() && at_ >= content_end && at_ - content_end < tail_.size()) {
+    filled += copy_text(tail_, at_ - content_end, buffer.subspan(filled));
+  }
+  co_return filled;
+}
+
+Result<WholeFile> WholeFile::create(const std::filesystem::path& temporary) {
+  const Result<void> folders = make_parent(temporary);
+  if (!folders.ok()) return folders.error();
+  Result<UniqueFd> fd = create_new(temporary);
+  if (!fd.ok()) return std::move(fd).error();
+  return WholeFile(*std::move(fd), temporary);
+}
+
+WholeFile::WholeFile(WholeFile&& other) noexcept
+    : fd_(std::move(other.fd_)), temporary_(std::exchange(other.temporary_, {})) {}
+
+WholeFile::~WholeFile() {
+  if (!temporary_.empty()) ::unlink(temporary_.c_str());
+}
+
+Result<void> WholeFile::write(std::string_view bytes) { return write_all(fd_.get(), bytes); }
+
+Result<void> WholeFile::commit(const std::filesystem::path& path) {
+  const Result<void> folders = make_parent(path);
+  if (!folders.ok()) return folders.error();
+  if (::fsync(fd_.get()) != 0) return from_errno(errno, "cannot write " + path.string());
+  fd_.reset();
+  if (std::rename(temporary_.c_str(), path.c_str()) != 0) {
+    return from_errno(errno, "cannot rename a download to " + path.string());
+  }
+  temporary_.clear();
+  return {};
+}
+
+}  // namespace pn::storage

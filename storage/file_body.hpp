@@ -1,0 +1,93 @@
+#pragma once
+
+#include "base/file.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "http/body.hpp"
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace pn::storage {
+
+/// What is to be uploaded: a file that does not change meanwhile, or bytes. Read in ranges, so that
+/// neither is ever copied whole.
+class Content final {
+ public:
+  /// Opens the file. Blocks.
+  static Result<Content> of_file(const std::filesystem::path& path);
+  static Content of_bytes(std::string bytes);
+
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  [[nodiscard]] bool in_memory() const { return !fd_; }
+  /// Fills `buffer` as far as there is content from `offset` on. Blocks for a file. Kind `corrupt`,
+  /// code "file_changed", when the file has become shorter.
+  Result<std::size_t> read(std::uint64_t offset, std::span<char> buffer) const;
+
+ private:
+  UniqueFd fd_;
+  std::string bytes_;
+  std::uint64_t size_ = 0;
+};
+
+/// `head`, then `size` bytes of a Content from `offset`, then `tail`: a raw part with both empty,
+/// or a multipart/form-data envelope. Content and pool outlive it.
+class ContentSource final : public http::BodySource {
+ public:
+  struct Range {
+    std::uint64_t offset = 0;
+    std::uint64_t size = 0;
+  };
+  ContentSource(const Content& content, Range range, ThreadPool& files)
+      : content_(content), range_(range), files_(files) {}
+  void envelop(std::string head, std::string tail) {
+    head_ = std::move(head);
+    tail_ = std::move(tail);
+  }
+
+  [[nodiscard]] std::optional<std::uint64_t> size() const override {
+    return head_.size() + range_.size + tail_.size();
+  }
+  Awaitable<Result<std::size_t>> read(std::span<char> buffer) override;
+  bool rewind() override {
+    at_ = 0;
+    return true;
+  }
+
+ private:
+  std::size_t copy_text(const std::string& text, std::uint64_t from, std::span<char> buffer);
+
+  const Content& content_;
+  const Range range_;
+  ThreadPool& files_;
+  std::string head_;
+  std::string tail_;
+  std::uint64_t at_ = 0;
+};
+
+/// A file that appears whole or not at all: a temporary in the same folder until commit(); removed
+/// when it is destroyed before that. All calls block.
+class WholeFile final {
+ public:
+  static Result<WholeFile> create(const std::filesystem::path& temporary);
+  ~WholeFile();
+  WholeFile(WholeFile&& other) noexcept;
+  WholeFile& operator=(WholeFile&&) = delete;
+
+  Result<void> write(std::string_view bytes);
+  /// fsync, then rename to `path`, whose folders are made.
+  Result<void> commit(const std::filesystem::path& path);
+
+ private:
+  WholeFile(UniqueFd fd, std::filesystem::path temporary)
+      : fd_(std::move(fd)), temporary_(std::move(temporary)) {}
+
+  UniqueFd fd_;
+  std::filesystem::path temporary_;  ///< empty: nothing to remove
+};
+
+}  // namespace pn::storage

@@ -1,0 +1,94 @@
+#include "storage/task_ports.hpp"
+
+#include "storage/cid.hpp"
+
+#include <utility>
+
+namespace pn::storage {
+
+TaskInputs::TaskInputs(std::shared_ptr<DomainClient> client, std::filesystem::path folder)
+    : client_(std::move(client)), folder_(std::move(folder)) {}
+
+Awaitable<Result<Input>> TaskInputs::fetch(Cid cid) {
+  const auto known = fetched_.find(cid);
+  if (known != fetched_.end()) co_return known->second;
+  Result<DataQuery> query = parse_cid(cid, client_->server(), client_->domain());
+  if (!query.ok()) co_return std::move(query).error();
+  const std::filesystem::path folder = folder_ / ("input-" + std::to_string(++started_));
+  Result<std::vector<InputFile>> files = co_await client_->download(*std::move(query), folder);
+  if (!files.ok()) co_return within("input " + cid.str().substr(0, 200), files.error());
+  Input input;
+  input.cid = cid;
+  input.files = *std::move(files);
+  fetched_.emplace(std::move(cid), input);
+  co_return input;
+}
+
+TaskArtifacts::TaskArtifacts(std::shared_ptr<DomainClient> client,
+                             TaskId task,
+                             std::string_view outputs_prefix)
+    : client_(std::move(client)), names_(std::move(task), outputs_prefix) {}
+
+TaskArtifacts::Entry& TaskArtifacts::entry(const ArtifactName& name) {
+  for (Entry& known : entries_) {
+    if (known.name == name) return known;
+  }
+  Entry fresh;
+  fresh.name = name;
+  entries_.push_back(std::move(fresh));
+  return entries_.back();
+}
+
+Awaitable<Result<Artifact>> TaskArtifacts::put(std::string rel_path,
+                                               PutOptions options,
+                                               UploadOrder order) {
+  const Result<ArtifactName> name = names_.name(rel_path, options);
+  if (!name.ok()) co_return name.error();
+  Entry& entry = this->entry(*name);
+  order.name = name->name;
+  order.data_type = name->data_type;
+  order.existing = entry.id;
+  const Result<DataItem> item = co_await client_->upload(std::move(order));
+  if (!item.ok()) co_return item.error();
+  entry.id = item->id;
+  Artifact artifact;
+  artifact.logical_path = name->logical_path;
+  artifact.name = name->name;
+  artifact.data_type = name->data_type;
+  artifact.id = item->id;
+  co_return artifact;
+}
+
+Awaitable<Result<Artifact>> TaskArtifacts::put_file(std::string rel_path,
+                                                    std::filesystem::path file,
+                                                    PutOptions options) {
+  UploadOrder order;
+  order.file = std::move(file);
+  Result<Artifact> done = co_await put(std::move(rel_path), std::move(options), std::move(order));
+  co_return done;
+}
+
+Awaitable<Result<Artifact>> TaskArtifacts::put_bytes(std::string rel_path,
+                                                     std::string bytes,
+                                                     PutOptions options) {
+  UploadOrder order;
+  order.bytes = std::move(bytes);
+  Result<Artifact> done = co_await put(std::move(rel_path), std::move(options), std::move(order));
+  co_return done;
+}
+
+std::vector<Artifact> TaskArtifacts::artifacts() const {
+  std::vector<Artifact> out;
+  for (const Entry& entry : entries_) {
+    if (!entry.id) continue;
+    Artifact artifact;
+    artifact.logical_path = entry.name.logical_path;
+    artifact.name = entry.name.name;
+    artifact.data_type = entry.name.data_type;
+    artifact.id = *entry.id;
+    out.push_back(std::move(artifact));
+  }
+  return out;
+}
+
+}  // namespace pn::storage

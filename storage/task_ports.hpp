@@ -1,0 +1,61 @@
+#pragma once
+
+#include "base/ids.hpp"
+#include "storage/domain_client.hpp"
+#include "storage/naming.hpp"
+#include "storage/ports.hpp"
+
+#include <deque>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pn::storage {
+
+/// The inputs of one task, each CID in a folder of its own below `folder`. Thread: the transfer
+/// loop's.
+class TaskInputs final : public InputPort {
+ public:
+  /// `client` is shared by the two ports of a task. `folder` need not exist yet.
+  TaskInputs(std::shared_ptr<DomainClient> client, std::filesystem::path folder);
+
+  Awaitable<Result<Input>> fetch(Cid cid) override;
+
+ private:
+  const std::shared_ptr<DomainClient> client_;
+  const std::filesystem::path folder_;
+  std::map<Cid, Input> fetched_;
+  int started_ = 0;
+};
+
+/// The outputs of one task. Thread: the transfer loop's.
+class TaskArtifacts final : public ArtifactPort {
+ public:
+  TaskArtifacts(std::shared_ptr<DomainClient> client, TaskId task, std::string_view outputs_prefix);
+
+  Awaitable<Result<Artifact>> put_file(std::string rel_path,
+                                       std::filesystem::path file,
+                                       PutOptions options) override;
+  Awaitable<Result<Artifact>> put_bytes(std::string rel_path,
+                                        std::string bytes,
+                                        PutOptions options) override;
+  [[nodiscard]] std::vector<Artifact> artifacts() const override;
+
+ private:
+  /// One name of the task; listed once it has an id.
+  struct Entry {
+    ArtifactName name;
+    std::optional<DataId> id;
+  };
+  Awaitable<Result<Artifact>> put(std::string rel_path, PutOptions options, UploadOrder order);
+  Entry& entry(const ArtifactName& name);
+
+  const std::shared_ptr<DomainClient> client_;
+  ArtifactNames names_;
+  std::deque<Entry> entries_;  ///< references stay good while it grows
+};
+
+}  // namespace pn::storage
