@@ -163,7 +163,7 @@ bool is_program(const fs::path& path) {
 Result<fs::path> find_program(const std::string& program, std::string_view search_path) {
   Error missing(ErrorKind::not_found, "program_missing", "no program \"" + program + "\"");
   if (program.find('/') != std::string::npos) {
-    if (is_program(program)) return fs::path(program);
+    if (is_program(program)) return fs::absolute(program);  // the child changes its folder
     return missing;
   }
   const std::string_view folders = search_path.empty() ? kUsualPath : search_path;
@@ -171,7 +171,7 @@ Result<fs::path> find_program(const std::string& program, std::string_view searc
     const std::size_t end = std::min(folders.find(':', at), folders.size());
     const fs::path candidate = fs::path(folders.substr(at, end - at)) / program;
     // An empty entry would mean the current folder: not a place to take programs from.
-    if (end > at && is_program(candidate)) return candidate;
+    if (end > at && is_program(candidate)) return fs::absolute(candidate);
     at = end + 1;
   }
   missing.detail += " in " + std::string(folders);

@@ -1,0 +1,395 @@
+#include "runners/sfm/preview.hpp"
+
+#include "runners/sfm/delaunay.hpp"
+#include "runners/sfm/raster.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace pn::runners::sfm {
+namespace {
+
+// Drawn at twice the size and halved at the end: the only smoothing there is.
+constexpr int kWidth = 2560;
+constexpr int kHeight = 1440;
+constexpr Colour kTop{30, 34, 42};
+constexpr Colour kBottom{14, 16, 20};
+constexpr Colour kText{236, 238, 242};
+constexpr Colour kDim{150, 156, 168};
+constexpr Colour kCamera{245, 246, 250};
+constexpr Colour kChosen{255, 196, 60};
+/// For the relief; more tell no more, and the triangulation is quadratic.
+constexpr std::size_t kReliefPoints = 3000;
+
+/// Near to far: warm to cold, all bright enough for a dark ground.
+Colour depth_colour(double share) {
+  constexpr std::array<Colour, 5> kSteps{Colour{255, 94, 77},
+                                         Colour{255, 190, 70},
+                                         Colour{190, 232, 90},
+                                         Colour{70, 205, 205},
+                                         Colour{110, 140, 255}};
+  const double at = std::clamp(share, 0.0, 1.0) * (kSteps.size() - 1);
+  const auto low = std::min(static_cast<std::size_t>(at), kSteps.size() - 2);
+  return mix(kSteps.at(low), kSteps.at(low + 1), at - static_cast<double>(low));
+}
+
+double percentile(std::vector<double> values, double share) {
+  if (values.empty()) return 0;
+  const auto at =
+      values.begin() + static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
+  std::nth_element(values.begin(), at, values.end());
+  return *at;
+}
+
+bool is_grey(const Model& model) {
+  std::size_t coloured = 0;
+  for (const Point& point : model.points) {
+    const auto [low, high] = std::minmax_element(point.rgb.begin(), point.rgb.end());
+    if (*high - *low > 16) ++coloured;
+  }
+  return coloured * 20 < model.points.size();
+}
+
+/// How each point is drawn on both sides.
+class Palette {
+ public:
+  Palette(const Model& model, const View& view) : grey_(is_grey(model)) {
+    const Mat3 turn = rotation(view.q);
+    std::vector<double> depths;
+    depths.reserve(model.points.size());
+    for (const Point& point : model.points) depths.push_back((turn * point.position + view.t).z);
+    near_ = percentile(depths, 0.03);
+    far_ = percentile(depths, 0.95);
+    for (std::size_t i = 0; i < depths.size(); ++i)
+      colours_.push_back(colour(model.points[i], depths[i]));
+  }
+
+  [[nodiscard]] bool grey() const { return grey_; }
+  [[nodiscard]] Colour of(std::size_t index) const { return colours_[index]; }
+
+ private:
+  [[nodiscard]] Colour colour(const Point& point, double depth) const {
+    const Colour own{static_cast<double>(point.rgb[0]),
+                     static_cast<double>(point.rgb[1]),
+                     static_cast<double>(point.rgb[2])};
+    if (!grey_) return mix(own, {255, 255, 255}, 0.12);
+    return depth_colour((depth - near_) / std::max(far_ - near_, 1e-9));
+  }
+
+  bool grey_;
+  double near_ = 0;
+  double far_ = 1;
+  std::vector<Colour> colours_;
+};
+
+/// The eye on the right side.
+struct Eye {
+  Vec3 position;
+  Mat3 turn;  ///< world to eye
+  double focal = 1;
+  double centre_x = 0;
+  double centre_y = 0;
+
+  [[nodiscard]] Vertex see(Vec3 point) const {
+    const Vec3 p = turn * (point - position);
+    const double z = std::max(p.z, 1e-6);
+    return {centre_x + focal * p.x / z, centre_y + focal * p.y / z, p.z};
+  }
+};
+
+struct Scene {
+  const Model& model;
+  const View& view;
+  const Image& photo;
+  Palette palette;
+  Clip cloud_area;
+  Vec3 middle;
+  double radius = 1;  ///< around the middle, of what is to be seen well
+  double frustum_size = 1;
+};
+
+/// Up and ahead, as the cameras were held on the whole.
+struct Frame {
+  Vec3 right;
+  Vec3 down;
+  Vec3 ahead;
+};
+
+Frame frame_of(const Model& model, const View& view) {
+  Vec3 down{};
+  Vec3 ahead{};
+  for (const View& each : model.views) {
+    const Mat3 turn = rotation(each.q);
+    down = down + turn.rows[1];
+    ahead = ahead + turn.rows[2];
+  }
+  const Mat3 own = rotation(view.q);
+  down = unit(down, own.rows[1]);
+  // Cameras all around their object have no direction in common: take the chosen one's.
+  if (length(ahead) < 0.3 * static_cast<double>(model.views.size())) ahead = own.rows[2];
+  ahead = unit(ahead - down * dot(ahead, down), own.rows[2]);
+  return {unit(cross(down, ahead), own.rows[0]), down, ahead};
+}
+
+void find_extent(Scene& scene) {
+  std::array<std::vector<double>, 3> axes;
+  for (const Point& point : scene.model.points) {
+    axes[0].push_back(point.position.x);
+    axes[1].push_back(point.position.y);
+    axes[2].push_back(point.position.z);
+  }
+  scene.middle = {percentile(axes[0], 0.5), percentile(axes[1], 0.5), percentile(axes[2], 0.5)};
+  std::vector<double> distances;
+  for (const Point& point : scene.model.points) {
+    distances.push_back(length(point.position - scene.middle));
+  }
+  scene.radius = std::max(percentile(distances, 0.85), 1e-6);
+  std::vector<double> gaps;
+  for (const View& a : scene.model.views) {
+    double nearest = 1e300;
+    for (const View& b : scene.model.views) {
+      if (&a != &b) nearest = std::min(nearest, length(a.position() - b.position()));
+    }
+    gaps.push_back(nearest);
+  }
+  scene.frustum_size =
+      std::clamp(0.9 * percentile(gaps, 0.5), 0.05 * scene.radius, 0.2 * scene.radius);
+}
+
+/// Turned aside and above, so that depth shows, and zoomed to hold cloud and cameras.
+Eye place_eye(const Scene& scene) {
+  const Frame frame = frame_of(scene.model, scene.view);
+  constexpr double kAside = 40 * std::numbers::pi / 180;
+  constexpr double kAbove = 28 * std::numbers::pi / 180;
+  const Vec3 level = frame.ahead * -std::cos(kAside) - frame.right * std::sin(kAside);
+  const Vec3 towards_eye = level * std::cos(kAbove) - frame.down * std::sin(kAbove);
+  double reach = scene.radius;
+  for (const View& view : scene.model.views) {
+    reach = std::max(reach, length(view.position() - scene.middle));
+  }
+  Eye eye;
+  eye.position = scene.middle + towards_eye * (2.6 * reach);
+  const Vec3 ahead = unit(scene.middle - eye.position);
+  const Vec3 right = unit(cross(frame.down, ahead));
+  eye.turn = {{right, cross(ahead, right), ahead}};
+
+  std::vector<double> xs;
+  std::vector<double> ys;
+  for (const Point& point : scene.model.points) {
+    if (length(point.position - scene.middle) > 1.6 * scene.radius) continue;
+    const Vertex at = eye.see(point.position);
+    xs.push_back(at.x);
+    ys.push_back(at.y);
+  }
+  double left = percentile(xs, 0.01);
+  double right_edge = percentile(xs, 0.99);
+  double top = percentile(ys, 0.01);
+  double bottom = percentile(ys, 0.99);
+  for (const View& view : scene.model.views) {
+    const Vertex at = eye.see(view.position());
+    left = std::min(left, at.x);
+    right_edge = std::max(right_edge, at.x);
+    top = std::min(top, at.y);
+    bottom = std::max(bottom, at.y);
+  }
+  const Clip& area = scene.cloud_area;
+  const double width = area.right - area.left;
+  const double height = area.bottom - area.top;
+  eye.focal = 0.9 * std::min(width / std::max(right_edge - left, 1e-9),
+                             height / std::max(bottom - top, 1e-9));
+  eye.centre_x = area.left + width / 2 - eye.focal * (left + right_edge) / 2;
+  eye.centre_y = area.top + height / 2 - eye.focal * (top + bottom) / 2;
+  return eye;
+}
+
+/// The photo on a surface through the points it sees: what makes scattered dots a thing.
+void draw_relief(Canvas& canvas, const Scene& scene, const Eye& eye) {
+  std::unordered_map<std::uint64_t, std::size_t> index_of;
+  for (std::size_t i = 0; i < scene.model.points.size(); ++i) {
+    index_of.emplace(scene.model.points[i].id, i);
+  }
+  std::vector<const Observation*> seen;
+  for (const Observation& observation : scene.view.observations) {
+    if (observation.point != kNoPoint) seen.push_back(&observation);
+  }
+  const std::size_t step = seen.size() / kReliefPoints + 1;
+  std::vector<Place> places;
+  std::vector<Vec3> positions;
+  for (std::size_t i = 0; i < seen.size(); i += step) {
+    const auto at = index_of.find(seen[i]->point);
+    if (at == index_of.end()) continue;
+    places.push_back({seen[i]->x, seen[i]->y});
+    positions.push_back(scene.model.points[at->second].position);
+  }
+  const Camera* camera = scene.model.camera(scene.view.camera);
+  if (camera == nullptr || camera->width == 0) return;
+  const double scale = static_cast<double>(scene.photo.width) / static_cast<double>(camera->width);
+  const double longest = 0.16 * static_cast<double>(std::max(camera->width, camera->height));
+  const Mat3 turn = rotation(scene.view.q);
+  for (const std::array<std::size_t, 3>& corners : triangulate(places)) {
+    std::array<Vertex, 3> drawn;
+    double nearest = 1e300;
+    double farthest = 0;
+    double side = 0;
+    for (std::size_t i = 0; i < 3; ++i) {
+      const std::size_t a = corners.at(i);
+      const std::size_t b = corners.at((i + 1) % 3);
+      drawn.at(i) = eye.see(positions[a]);
+      drawn.at(i).u = places[a].x * scale;
+      drawn.at(i).v = places[a].y * scale;
+      const double depth = (turn * positions[a] + scene.view.t).z;
+      nearest = std::min(nearest, depth);
+      farthest = std::max(farthest, depth);
+      side = std::max(side, std::hypot(places[a].x - places[b].x, places[a].y - places[b].y));
+    }
+    // No skin across a step in depth, nor where the photo shows nothing that could be measured.
+    if (nearest <= 0 || farthest > 1.15 * nearest || side > longest) continue;
+    canvas.triangle(drawn, scene.photo, 0.62, mix(kTop, kBottom, 0.5));
+  }
+}
+
+void draw_cloud(Canvas& canvas, const Scene& scene, const Eye& eye) {
+  const double middle_depth = (eye.turn * (scene.middle - eye.position)).z;
+  const double few =
+      std::clamp(3000.0 / static_cast<double>(scene.model.points.size() + 1), 0.2, 1.0);
+  const double size = 3.2 + 2.6 * few;
+  for (std::size_t i = 0; i < scene.model.points.size(); ++i) {
+    Vertex at = eye.see(scene.model.points[i].position);
+    if (at.depth <= 0.05 * middle_depth) continue;
+    const double radius = size * std::clamp(middle_depth / at.depth, 0.5, 2.0);
+    const double haze = std::clamp((at.depth / middle_depth - 1.1) * 0.5, 0.0, 0.55);
+    at.depth -= 0.01 * scene.radius;  // a point lies on its surface, not half in it
+    canvas.disc(at, radius, mix(scene.palette.of(i), kTop, haze));
+  }
+}
+
+void draw_camera(Canvas& canvas, const Scene& scene, const Eye& eye, const View& view) {
+  const Camera* camera = scene.model.camera(view.camera);
+  if (camera == nullptr) return;
+  const bool chosen = &view == &scene.view;
+  const Colour colour = chosen ? kChosen : kCamera;
+  const double depth = scene.frustum_size * (chosen ? 1.35 : 1.0);
+  const Mat3 turn = rotation(view.q);
+  const Vec3 position = view.position();
+  const auto corner = [&](double x, double y) {
+    const Vec3 in_camera{(x - camera->centre_x()) / camera->focal_x() * depth,
+                         (y - camera->centre_y()) / camera->focal_y() * depth,
+                         depth};
+    return eye.see(position + times_transposed(turn, in_camera));
+  };
+  const auto width = static_cast<double>(camera->width);
+  const auto height = static_cast<double>(camera->height);
+  const std::array<Vertex, 4> corners{
+      corner(0, 0), corner(width, 0), corner(width, height), corner(0, height)};
+  const Vertex apex = eye.see(position);
+  const double thick = chosen ? 4.5 : 3;
+  for (std::size_t i = 0; i < corners.size(); ++i) {
+    canvas.line(apex, corners.at(i), thick, colour, 0.85);
+    canvas.line(corners.at(i), corners.at((i + 1) % 4), thick, colour, 1);
+  }
+}
+
+void draw_right(Canvas& canvas, Scene& scene) {
+  find_extent(scene);
+  const Eye eye = place_eye(scene);
+  canvas.clip(scene.cloud_area);
+  draw_relief(canvas, scene, eye);
+  draw_cloud(canvas, scene, eye);
+  canvas.forget_depth();  // cameras are never hidden
+  for (std::size_t i = 1; i < scene.model.views.size(); ++i) {
+    canvas.line(eye.see(scene.model.views[i - 1].position()),
+                eye.see(scene.model.views[i].position()),
+                2,
+                kCamera,
+                0.35);
+  }
+  canvas.forget_depth();
+  for (const View& view : scene.model.views) draw_camera(canvas, scene, eye, view);
+  canvas.unclip();
+}
+
+void draw_left(Canvas& canvas, const Scene& scene, Clip where) {
+  canvas.picture(scene.photo, where, 0.5);
+  const Camera* camera = scene.model.camera(scene.view.camera);
+  if (camera == nullptr || camera->width == 0) return;
+  const double scale = (where.right - where.left) / static_cast<double>(camera->width);
+  std::unordered_map<std::uint64_t, std::size_t> index_of;
+  for (std::size_t i = 0; i < scene.model.points.size(); ++i) {
+    index_of.emplace(scene.model.points[i].id, i);
+  }
+  canvas.clip(where);
+  for (const Observation& observation : scene.view.observations) {
+    const auto at = index_of.find(observation.point);
+    if (at == index_of.end()) continue;
+    const Vertex centre{where.left + observation.x * scale, where.top + observation.y * scale, 0};
+    canvas.disc(centre, 5, scene.palette.of(at->second));
+  }
+  canvas.unclip();
+}
+
+void draw_legend(Canvas& canvas, int x, int y) {
+  canvas.text(x, y, 3, "near", kDim);
+  x += Canvas::text_width(3, "near ") + 10;
+  for (int i = 0; i < 240; i += 4) {
+    const Vertex from{static_cast<double>(x + i), y + 10.0, 0};
+    canvas.line(from, {from.x + 4, from.y, 0}, 14, depth_colour(i / 240.0), 1);
+  }
+  canvas.text(x + 266, y, 3, "far", kDim);
+}
+
+}  // namespace
+
+const View* choose_view(const Model& model) {
+  const View* best = nullptr;
+  std::ptrdiff_t most = -1;
+  for (const View& view : model.views) {
+    const auto seen = std::count_if(view.observations.begin(),
+                                    view.observations.end(),
+                                    [](const Observation& o) { return o.point != kNoPoint; });
+    if (seen <= most) continue;
+    most = seen;
+    best = &view;
+  }
+  return best;
+}
+
+Image draw_preview(const Model& model,
+                   const View& view,
+                   const Image& photo,
+                   std::string_view caption) {
+  Canvas canvas(kWidth, kHeight);
+  canvas.gradient(kTop, kBottom);
+  constexpr int kMargin = 56;
+  constexpr int kPanelTop = 120;
+  constexpr int kPanelBottom = 1240;
+  constexpr int kLeftEnd = 1180;
+
+  const double scale = std::min(static_cast<double>(kLeftEnd - kMargin) / photo.width,
+                                static_cast<double>(kPanelBottom - kPanelTop) / photo.height);
+  const int width = static_cast<int>(photo.width * scale);
+  const int height = static_cast<int>(photo.height * scale);
+  const int top = (kPanelTop + kPanelBottom - height) / 2;
+  const Clip left{kMargin, top, kMargin + width, top + height};
+  Scene scene{model,
+              view,
+              photo,
+              Palette(model, view),
+              {left.right + kMargin, kPanelTop - 60, kWidth - kMargin / 2, kPanelBottom + 40},
+              {}};
+  draw_left(canvas, scene, left);
+  canvas.forget_depth();
+  draw_right(canvas, scene);
+
+  canvas.text(left.left, left.top - 48, 3, "photo " + view.name + " and the points it sees", kDim);
+  canvas.text(
+      scene.cloud_area.left, kPanelTop - 48 - 24, 3, "the point cloud and the cameras", kDim);
+  if (scene.palette.grey()) draw_legend(canvas, left.left, left.bottom + 26);
+  canvas.text(kMargin, kHeight - 104, 6, caption, kText);
+  return canvas.halved();
+}
+
+}  // namespace pn::runners::sfm
