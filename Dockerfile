@@ -15,8 +15,9 @@ COPY scripts/setup scripts/packages.txt /tmp/scripts/
 RUN /tmp/scripts/setup image && rm -rf /var/lib/apt/lists/* /tmp/scripts
 COPY --from=build /posenode /usr/local/bin/posenode
 # /etc/posenode is where an environment file may be mounted, or written by `posenode market --write-env`.
-RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/posenode --create-home --shell /usr/sbin/nologin posenode \
- && install -d -o posenode -g posenode -m 0700 /etc/posenode
+RUN groupadd --gid 10001 posenode \
+ && useradd --uid 10001 --gid posenode --home-dir /var/lib/posenode --no-create-home --shell /usr/sbin/nologin posenode \
+ && install -d -o posenode -g posenode -m 0700 /var/lib/posenode /etc/posenode
 
 ENV STATE_DIR=/var/lib/posenode \
     STATUS_ADDR=0.0.0.0:9464 \
@@ -27,5 +28,5 @@ WORKDIR /var/lib/posenode
 EXPOSE 9464
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s CMD ["posenode", "healthcheck"]
 # tini reaps what a runner's children leave behind and hands the signals on.
-ENTRYPOINT ["/usr/bin/tini", "--", "posenode"]
+ENTRYPOINT ["/usr/bin/tini", "-s", "--", "posenode"]
 CMD ["run"]
