@@ -31,7 +31,7 @@ Error from_archive(int error_number, std::string_view said, std::string_view wha
       return from_errno(error_number, what);
     case ENOMEM:
       return {ErrorKind::internal, "archive_memory", detail};
-    case ARCHIVE_ERRNO_PROGRAMMER:
+    case EINVAL:  // what libarchive says when it was called wrongly
       return {ErrorKind::internal, "archive_misuse", detail};
     default:
       return {ErrorKind::corrupt, "archive_damaged", detail};
