@@ -68,6 +68,9 @@ class Tokens final {
   /// `audience` is the domain server's URL. All but `audience` outlive this.
   Tokens(const auth::SigningKey& key, const Clock& clock, Rng& rng, std::string audience);
 
+  /// Where the address is known late, after listening: before the first token.
+  void set_audience(std::string audience) { audience_ = std::move(audience); }
+
   [[nodiscard]] MintedToken mint_node(const NodeId& node,
                                       const OrganizationId& organization,
                                       std::chrono::seconds ttl);
@@ -113,7 +116,7 @@ class Tokens final {
   const auth::SigningKey& key_;
   const Clock& clock_;
   Rng& rng_;
-  const std::string audience_;
+  std::string audience_;
 
   std::unordered_map<Sha256Digest, TokenClaims, DigestHash> known_;
   std::uint64_t signature_checks_ = 0;

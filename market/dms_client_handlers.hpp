@@ -1,0 +1,35 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "http/server.hpp"
+#include "market/context.hpp"
+#include "market/jobs_service.hpp"
+
+namespace pn::market {
+
+/// DMS for clients: jobs (protocol/dms.md). The bearer is a domain grant, and sees its domain only.
+class DmsClientHandlers final {
+ public:
+  DmsClientHandlers(MarketContext& context, JobsService& jobs) : context_(context), jobs_(jobs) {}
+  DmsClientHandlers(const DmsClientHandlers&) = delete;
+  DmsClientHandlers& operator=(const DmsClientHandlers&) = delete;
+
+  /// The routes borrow this.
+  void add_routes(http::Router& router);
+
+ private:
+  Awaitable<http::ServerResponse> estimate(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> submit(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> list(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> show(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> cancel(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> remove(http::ServerRequest& request);
+  Awaitable<http::ServerResponse> busy(http::ServerRequest& request);
+
+  Awaitable<Result<JobSpec>> read_spec(http::ServerRequest& request);
+
+  MarketContext& context_;
+  JobsService& jobs_;
+};
+
+}  // namespace pn::market

@@ -1,0 +1,129 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/deadline.hpp"
+#include "base/ids.hpp"
+#include "market/claim_queue.hpp"
+#include "market/context.hpp"
+#include "market/job_queries.hpp"
+#include "market/job_spec.hpp"
+#include "market/job_store.hpp"
+
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+namespace pn::market {
+
+/// What a node is told with a lease.
+struct Lease {
+  ClaimedRow row;
+  MintedToken token;
+};
+
+struct HeartbeatReport {
+  TaskId task;
+  Reporter who;
+  std::optional<std::string> progress;  ///< JSON
+  std::vector<std::string> events;      ///< JSON each
+};
+
+struct HeartbeatAnswer {
+  TaskRow task;
+  bool cancel = false;
+  std::optional<MintedToken> token;  ///< a newer one, when half of the last one's life is gone
+};
+
+struct ReceiptReport {
+  TaskId task;
+  Reporter who;
+  bool success = false;
+  Retryable retryable = Retryable::yes;
+  std::string reason;
+  std::string outputs = "[]";  ///< JSON array of ids
+  std::string meta = "{}";     ///< JSON: what the node said besides
+};
+
+/// The jobs of the market: every change is one write, judged by task_rules. Thread: the market's
+/// loop; its functions for the writer thread touch only `store_` and what they are given.
+class JobsService final {
+ public:
+  JobsService(MarketContext& context, Executor executor);
+  JobsService(const JobsService&) = delete;
+  JobsService& operator=(const JobsService&) = delete;
+
+  /// Reads the task classes. Blocks: before the loop runs.
+  Result<void> start();
+
+  // For clients. `who` is a domain grant.
+
+  /// Kind `rejected`: "job_*", "forbidden" (another domain), "idempotency_conflict".
+  Awaitable<Result<JobId>> submit(TokenClaims who, JobSpec spec, std::string idempotency_key);
+  /// The job as it is then. `rejected` "conflict" when it has ended otherwise.
+  Awaitable<Result<JobRow>> cancel(DomainId domain, JobId job);
+  Awaitable<Result<void>> remove(DomainId domain, JobId job);
+
+  // For nodes.
+
+  /// Nothing: no work. Waits for it until `deadline`.
+  Awaitable<Result<std::optional<Lease>>> claim(NodeId node,
+                                                std::optional<Capability> capability,
+                                                Deadline deadline);
+  Awaitable<Result<HeartbeatAnswer>> heartbeat(HeartbeatReport report);
+  Awaitable<Result<void>> finish(ReceiptReport report);
+  /// The node registered anew: its capabilities may be others.
+  void forget_node(const NodeId& node);
+
+  /// Requeues or fails what has expired, and drops what was deleted. Answers how many expired.
+  Awaitable<Result<int>> sweep();
+
+  /// Waiting claims answer "no work".
+  void stop_waiting() { queue_.stop(); }
+
+ private:
+  struct KnownNode {
+    OrganizationId organization;
+    std::vector<std::string> capabilities;
+    std::string attributes;
+  };
+  /// What a write changed beyond its own answer.
+  struct Effects {
+    std::vector<Ready> ready;
+  };
+
+  Awaitable<Result<KnownNode>> known_node(NodeId node);
+  [[nodiscard]] std::vector<long long> classes_for(const KnownNode& node,
+                                                   const std::optional<Capability>& only) const;
+  Awaitable<Result<std::optional<ClaimedRow>>> claim_once(NodeId node,
+                                                          std::vector<long long> classes);
+  Awaitable<Result<void>> reload_classes();
+
+  // On the writer thread.
+  std::optional<ClaimedRow> claim_now(soci::session& session,
+                                      const NodeId& node,
+                                      const LeaseId& lease,
+                                      const std::vector<long long>& classes,
+                                      SystemTime now);
+  std::optional<Error> finish_now(soci::session& session,
+                                  const ReceiptReport& report,
+                                  const std::string& attempt_id,
+                                  SystemTime now,
+                                  Effects& effects);
+  void apply_end(
+      soci::session& session, TaskRow& task, const Ended& ended, SystemTime now, Effects& effects);
+  bool expire_now(soci::session& session,
+                  const TaskId& id,
+                  const std::string& attempt_id,
+                  SystemTime now,
+                  Effects& effects);
+
+  MarketContext& context_;
+  ClaimQueue queue_;
+  std::vector<TaskClass> classes_;
+  std::unordered_map<NodeId, KnownNode> nodes_;
+  int sweeps_ = 0;
+  JobStore store_;  // writer thread only
+};
+
+}  // namespace pn::market
