@@ -1,0 +1,91 @@
+#include "bin/artifact_paths.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <map>
+#include <utility>
+
+namespace pn::bin {
+namespace {
+
+std::string plain(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    const bool kept =
+        std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_' || c == '.';
+    if (!kept) c = '_';
+  }
+  if (out.empty() || out.front() == '.') out.insert(out.begin(), '_');
+  return out;
+}
+
+std::string_view without_slashes(std::string_view text) {
+  while (text.starts_with('/')) text.remove_prefix(1);
+  while (text.ends_with('/')) text.remove_suffix(1);
+  return text;
+}
+
+/// The runner's own path again: the task's prefix taken off.
+std::string_view rel_path(std::string_view logical_path, std::string_view prefix) {
+  prefix = without_slashes(prefix);
+  if (!prefix.empty() && logical_path.starts_with(prefix) &&
+      logical_path.substr(prefix.size()).starts_with('/')) {
+    logical_path.remove_prefix(prefix.size() + 1);
+  }
+  return logical_path;
+}
+
+/// Its label, told apart by its id where two tasks share one.
+std::string folder_of(const TaskRecord& task, const std::vector<TaskRecord>& all) {
+  const std::string name = plain(task.label.empty() ? "task" : task.label);
+  const auto same = std::count_if(all.begin(), all.end(), [&](const TaskRecord& other) {
+    return plain(other.label.empty() ? "task" : other.label) == name;
+  });
+  return same > 1 ? name + "_" + plain(task.id.str()).substr(0, 8) : name;
+}
+
+}  // namespace
+
+Result<std::filesystem::path> safe_relative(std::string_view path) {
+  const auto refused = [&] {
+    return Error(ErrorKind::corrupt,
+                 "artifact_path",
+                 "the receipt names an artifact \"" + std::string(path) +
+                     "\", which is no path inside a folder; it is not fetched");
+  };
+  if (path.find('\0') != std::string_view::npos) return refused();
+  std::filesystem::path out;
+  for (std::string_view rest = path;;) {
+    const std::size_t slash = rest.find('/');
+    const std::string_view segment = rest.substr(0, slash);
+    if (segment.empty() || segment == "." || segment == "..") return refused();
+    out /= segment;
+    if (slash == std::string_view::npos) return out;
+    rest.remove_prefix(slash + 1);
+  }
+}
+
+Result<std::vector<WantedFile>> wanted_files(const JobDetails& details) {
+  std::map<std::string, const ReceiptRecord*> last;  // by task; the later report replaces
+  for (const ReceiptRecord& receipt : details.receipts) {
+    const ReceiptRecord*& kept = last[receipt.task.str()];
+    if (kept == nullptr || !(receipt.created_at < kept->created_at)) kept = &receipt;
+  }
+  std::vector<WantedFile> out;
+  for (const TaskRecord& task : details.tasks) {
+    const auto receipt = last.find(task.id.str());
+    if (receipt == last.end()) continue;
+    for (const ReceiptArtifact& artifact : receipt->second->artifacts) {
+      const std::string& named =
+          artifact.logical_path.empty() ? artifact.name : artifact.logical_path;
+      Result<std::filesystem::path> path = safe_relative(rel_path(named, task.outputs_prefix));
+      if (!path) return std::move(path).error();
+      WantedFile file{artifact.id, std::move(*path), artifact.data_type};
+      if (details.tasks.size() > 1) file.path = folder_of(task, details.tasks) / file.path;
+      out.push_back(std::move(file));
+    }
+  }
+  return out;
+}
+
+}  // namespace pn::bin

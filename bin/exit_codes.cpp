@@ -1,0 +1,24 @@
+#include "bin/exit_codes.hpp"
+
+namespace pn::bin {
+
+ExitCode exit_code(const Error& error) {
+  switch (error.kind) {
+    case ErrorKind::retry:
+    case ErrorKind::restart:
+    case ErrorKind::full:
+      return kExitTemporary;
+    case ErrorKind::not_found:
+      return error.code.starts_with("file_") ? kExitConfiguration : kExitNotThere;
+    case ErrorKind::rejected:
+      return kExitConfiguration;
+    case ErrorKind::unauthorized:
+      return kExitSignIn;
+    case ErrorKind::corrupt:
+    case ErrorKind::internal:
+      break;
+  }
+  return kExitInternal;
+}
+
+}  // namespace pn::bin

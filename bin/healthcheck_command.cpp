@@ -1,0 +1,80 @@
+#include "base/system_clock.hpp"
+#include "bin/commands.hpp"
+#include "bin/exit_codes.hpp"
+#include "http/client.hpp"
+#include "http/server.hpp"
+
+#include <exception>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+
+namespace pn::bin {
+namespace {
+
+/// Where a client reaches what listens at `address`.
+std::string reachable(const http::ListenAddress& listen) {
+  std::string host = listen.address;
+  if (host.empty() || host == "0.0.0.0") host = "127.0.0.1";
+  if (host == "::") host = "::1";
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return "http://" + host + ":" + std::to_string(listen.port);
+}
+
+/// Why the node is not alive; empty when it is.
+Awaitable<void> ask(http::HttpClient& client, http::Request request, std::string& fault) {
+  const Result<http::Response> answer = co_await client.send(std::move(request));
+  if (!answer) {
+    fault = answer.error().detail;
+  } else if (answer->status != 200) {
+    fault = "/livez answers " + std::to_string(answer->status);
+  }
+}
+
+}  // namespace
+
+int healthcheck_command(Invocation invocation) {
+  const std::string setting =
+      value_of(invocation.environment, "STATUS_ADDR").value_or("127.0.0.1:9464");
+  const Result<http::ListenAddress> listen = http::parse_listen_address(setting);
+  if (!listen || listen->port == 0) {
+    complain("STATUS_ADDR=" + setting + ": must be host:port");
+    return kExitConfiguration;
+  }
+  const std::string base = reachable(*listen);
+  Result<http::Url> url = http::Url::parse(base + "/livez");
+  if (!url) {
+    complain("STATUS_ADDR=" + setting + ": " + url.error().detail);
+    return kExitConfiguration;
+  }
+
+  asio::io_context loop(1);
+  http::ClientOptions options;
+  options.allow_plain_http = true;  // it is this machine's own address, and nothing secret is sent
+  options.no_proxy = "*";
+  Result<std::unique_ptr<http::HttpClient>> client =
+      http::make_http_client(loop.get_executor(), options);
+  if (!client) {
+    complain(client.error());
+    return kExitInternal;
+  }
+  http::Request request(std::move(*url));
+  request.timeout = Millis(3000);
+  std::string fault;
+  const auto ended = [](const std::exception_ptr& failed) {
+    if (failed) std::rethrow_exception(failed);
+  };
+  asio::co_spawn(loop, ask(**client, std::move(request), fault), ended);
+  loop.run();
+  if (!fault.empty()) {
+    complain("the node at " + base + " is not alive: " + fault);
+    return kExitInternal;
+  }
+  print(invocation.json ? "{\"live\":true}\n" : "live\n");
+  return kExitOk;
+}
+
+}  // namespace pn::bin

@@ -1,0 +1,199 @@
+#include "bin/job_follow.hpp"
+
+#include "base/file.hpp"
+#include "bin/artifact_paths.hpp"
+#include "bin/exit_codes.hpp"
+#include "bin/progress_view.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+namespace pn::bin {
+namespace {
+
+constexpr Millis kFirstPause{100};
+constexpr Millis kLongestPause{1000};
+
+struct Followed {
+  Json json;
+  JobDetails details;
+};
+
+/// Writes progress where people look: standard output, or standard error where that is for JSON.
+void show(const Invocation& invocation, std::string_view text) {
+  if (text.empty()) return;
+  if (!invocation.json) return print(text);
+  const Result<void> written = write_all(STDERR_FILENO, text);
+  static_cast<void>(written.ok());
+}
+
+/// Takes the progress line away also when the watcher is cancelled.
+class ShownProgress {
+ public:
+  explicit ShownProgress(const Invocation& invocation)
+      : invocation_(invocation),
+        view_(invocation.json ? Terminal::of(STDERR_FILENO, invocation.environment)
+                              : invocation.out) {}
+  ~ShownProgress() { show(invocation_, view_.clear()); }
+  ShownProgress(const ShownProgress&) = delete;
+  ShownProgress& operator=(const ShownProgress&) = delete;
+
+  void update(const JobDetails& details, Millis elapsed) {
+    show(invocation_, view_.update(details, elapsed));
+  }
+
+ private:
+  const Invocation& invocation_;
+  ProgressView view_;
+};
+
+Awaitable<Result<Followed>> until_ended(Client& client, const Invocation& invocation, JobId id) {
+  ShownProgress shown(invocation);
+  const SteadyTime start = client.clock.steady_now();
+  Millis pause = kFirstPause;
+  for (;;) {
+    Result<Json> json = co_await client.jobs.show(id);
+    // The session has waited and tried again already: a marketplace that is down for longer is
+    // waited for too, because the job goes on without us.
+    if (!json && json.error().kind == ErrorKind::retry) {
+      complain("cannot ask for the job, trying on: " + json.error().detail);
+      co_await client.clock.sleep_for(kLongestPause);
+      continue;
+    }
+    if (!json) co_return std::move(json).error();
+    Result<JobDetails> details = parse_job_details(*json);
+    if (!details) co_return std::move(details).error();
+    shown.update(*details, std::chrono::duration_cast<Millis>(client.clock.steady_now() - start));
+    if (details->job.ended()) co_return Followed{std::move(*json), std::move(*details)};
+    co_await client.clock.sleep_for(pause);
+    pause = std::min(pause + pause / 8, kLongestPause);
+  }
+}
+
+struct Fetched {
+  std::vector<std::filesystem::path> files;
+};
+
+Awaitable<Result<Fetched>> fetch(Client& client,
+                                 const JobDetails& details,
+                                 std::filesystem::path out) {
+  const Result<std::vector<WantedFile>> wanted = wanted_files(details);
+  if (!wanted) co_return wanted.error();
+  Fetched fetched;
+  for (const WantedFile& file : *wanted) {
+    std::filesystem::path to = out / file.path;
+    const Result<void> folder = make_folders(to.parent_path());
+    if (!folder.ok()) co_return folder.error();
+    const Result<void> got = co_await client.data.get(file.id, to);
+    if (!got.ok()) co_return within(to.string(), got.error());
+    fetched.files.push_back(std::move(to));
+  }
+  co_return fetched;
+}
+
+std::string summary(const Invocation& invocation,
+                    const JobDetails& details,
+                    const std::vector<std::filesystem::path>& files,
+                    const std::filesystem::path& out) {
+  const JobRecord& job = details.job;
+  std::string text = "job " + job.id.str() + " " +
+                     invocation.out.paint(status_colour(job.status), printable(job.status));
+  if (details.counts.total() > 1) {
+    text += ": " + std::to_string(details.counts.completed) + " of " +
+            std::to_string(details.counts.total()) + " tasks completed";
+  }
+  text += "\n";
+  if (!files.empty()) {
+    text += std::to_string(files.size()) + (files.size() == 1 ? " file in " : " files in ") +
+            out.string() + ":\n";
+    for (const auto& file : files) text += "  " + printable(file.string()) + "\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+int exit_code_of_job(const JobRecord& job) {
+  if (job.status == "completed") return kExitOk;
+  if (job.status == "failed") return kExitJobFailed;
+  if (job.status == "canceled") return kExitJobCanceled;
+  return kExitNotReady;
+}
+
+std::string failures_text(const JobDetails& details) {
+  std::string out;
+  for (const TaskRecord& task : details.tasks) {
+    std::int64_t number = 0;
+    for (const ReceiptRecord& receipt : details.receipts) {
+      if (receipt.task != task.id) continue;
+      ++number;
+      if (receipt.reason.empty()) continue;
+      std::string line = task.label.empty() ? task.id.str().substr(0, 8) : task.label;
+      line += ", report " + std::to_string(number);
+      if (!receipt.node.empty()) line += ", node " + receipt.node.substr(0, 8);
+      line += ": " + receipt.reason;
+      if (!receipt.error.empty() && receipt.error != receipt.reason) line += ": " + receipt.error;
+      out += printable(line) + "\n";
+    }
+    const bool silent = task.status == "failed" && number < task.attempts;
+    if (silent) {
+      out +=
+          printable(task.label) + ": " + std::to_string(task.attempts - number) +
+          " of its attempts ended without a report (the node went silent and its lease ran out)\n";
+    }
+  }
+  return out;
+}
+
+std::string detached_text(const JobId& id) {
+  return "The job goes on. Watch it:  posenode job watch " + id.str() +
+         "\n                 Stop it:   posenode job cancel " + id.str() + "\n";
+}
+
+Awaitable<int> follow_job(Client& client,
+                          const Invocation& invocation,
+                          JobId id,
+                          std::filesystem::path out) {
+  Result<Followed> followed = co_await until_ended(client, invocation, id);
+  if (!followed) {
+    complain(followed.error());
+    co_return exit_code(followed.error());
+  }
+  const JobDetails& details = followed->details;
+  int code = exit_code_of_job(details.job);
+  Fetched fetched;
+  if (!out.empty()) {
+    Result<Fetched> got = co_await fetch(client, details, out);
+    if (got) {
+      fetched = std::move(*got);
+    } else {
+      complain(within("fetching the artifacts", got.error()));
+      if (code == kExitOk) code = exit_code(got.error());
+    }
+  }
+  if (invocation.json) {
+    if (!out.empty()) {
+      followed->json["files"] = Json::array();
+      for (const auto& file : fetched.files) followed->json["files"].push_back(file.string());
+    }
+    print(dump_json(followed->json) + "\n");
+  } else {
+    print(summary(invocation, details, fetched.files, out));
+  }
+  if (details.job.status == "failed") {
+    const std::string reasons = failures_text(details);
+    std::size_t at = 0;
+    while (at < reasons.size()) {
+      const std::size_t end = reasons.find('\n', at);
+      complain("job failed: " + reasons.substr(at, end - at));
+      at = end + 1;
+    }
+  }
+  co_return code;
+}
+
+}  // namespace pn::bin

@@ -1,0 +1,26 @@
+#include "bin/cli.hpp"
+#include "bin/exit_codes.hpp"
+#include "bin/terminal.hpp"
+
+#include <csignal>
+#include <exception>
+#include <string>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+int main(int argc, char** argv) {
+#ifdef __GLIBC__
+  // An arena for each thread would multiply what a node holds on to; two are enough for its few.
+  ::mallopt(M_ARENA_MAX, 2);
+#endif
+  // A peer that hangs up, or a closed pipe, is an error at the write and no reason to die.
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return pn::bin::run_cli(argc, argv, pn::bin::process_environment());
+  } catch (const std::exception& e) {
+    pn::bin::complain("internal error: " + std::string(e.what()) + ". Please report it");
+  }
+  return pn::bin::kExitInternal;
+}

@@ -1,0 +1,89 @@
+#include "bin/node_host.hpp"
+
+#include "base/offload.hpp"
+#include "base/system_clock.hpp"
+#include "base/system_rng.hpp"
+#include "bin/loop_thread.hpp"
+#include "bin/version.hpp"
+#include "http/client.hpp"
+#include "node/node.hpp"
+#include "runners/process.hpp"
+#include "runners/registry.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include <unistd.h>
+
+namespace pn::bin {
+
+node::Host this_host() {
+  SystemRng rng;
+  node::Host host;
+  host.root = ::geteuid() == 0;
+  host.build_version = kVersion;
+  host.uuid = make_uuid(rng);
+  return host;
+}
+
+struct NodeHost::Impl {
+  explicit Impl(std::size_t cores)
+      : transfer("transfer"),
+        compute("compute", cores),
+        io("io", std::min<std::size_t>(cores, 4)) {}
+  ~Impl() {
+    transfer.stop();  // first: what lives on it goes after it stands still
+  }
+
+  SystemClock clock;
+  SystemRng rng;
+  LoopThread transfer;
+  ThreadPool compute;
+  ThreadPool io;
+  std::unique_ptr<http::HttpClient> control_http;
+  std::unique_ptr<http::HttpClient> transfer_http;
+  std::unique_ptr<runners::ProcessLauncher> launcher;
+  runners::Registry registry;
+  std::optional<node::Node> node;
+};
+
+NodeHost::NodeHost(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+NodeHost::~NodeHost() = default;
+
+Result<std::unique_ptr<NodeHost>> NodeHost::build(Executor control,
+                                                  node::Config config,
+                                                  const std::vector<RunnerState>& runners,
+                                                  log::Logger logger) {
+  auto impl = std::make_unique<Impl>(std::max(1U, std::thread::hardware_concurrency()));
+  auto control_http = http::make_http_client(control, node::client_options(config));
+  if (!control_http) return std::move(control_http).error();
+  auto transfer_http =
+      http::make_http_client(impl->transfer.executor(), node::client_options(config));
+  if (!transfer_http) return std::move(transfer_http).error();
+  impl->control_http = std::move(*control_http);
+  impl->transfer_http = std::move(*transfer_http);
+  impl->launcher = runners::make_process_launcher(impl->transfer.executor(), impl->clock);
+  register_runners(runners, config, *impl->launcher, impl->registry);
+  node::NodeParts parts{.control = control,
+                        .transfer = impl->transfer.executor(),
+                        .compute = impl->compute,
+                        .io = impl->io,
+                        .clock = impl->clock,
+                        .rng = impl->rng,
+                        .control_http = *impl->control_http,
+                        .transfer_http = *impl->transfer_http,
+                        .registry = impl->registry,
+                        .logger = std::move(logger)};
+  impl->node.emplace(std::move(parts), std::move(config));
+  impl->transfer.start();
+  return std::unique_ptr<NodeHost>(new NodeHost(std::move(impl)));
+}
+
+Awaitable<Result<void>> NodeHost::run() { return impl_->node->run(); }
+void NodeHost::request_stop() { impl_->node->request_stop(); }
+void NodeHost::cancel_tasks() { impl_->node->cancel_tasks(); }
+
+}  // namespace pn::bin

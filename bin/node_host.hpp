@@ -1,0 +1,43 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "bin/commands.hpp"
+#include "bin/runner_set.hpp"
+#include "node/config.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace pn::bin {
+
+/// What the machine tells parse_config.
+node::Host this_host();
+
+/// A node with all that it is made of: loops, pools, clients, runners. Built and destroyed on the
+/// control loop's thread, while that loop does not run.
+class NodeHost final {
+ public:
+  /// Kind `rejected` when an HTTP client cannot be made of the configuration.
+  static Result<std::unique_ptr<NodeHost>> build(Executor control,
+                                                 node::Config config,
+                                                 const std::vector<RunnerState>& runners,
+                                                 log::Logger logger);
+  ~NodeHost();
+  NodeHost(const NodeHost&) = delete;
+  NodeHost& operator=(const NodeHost&) = delete;
+
+  /// As node::Node; on the control loop.
+  Awaitable<Result<void>> run();
+  void request_stop();
+  void cancel_tasks();
+
+ private:
+  struct Impl;
+  explicit NodeHost(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace pn::bin
