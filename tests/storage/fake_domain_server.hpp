@@ -1,0 +1,337 @@
+#pragma once
+
+#include "base/nursery.hpp"
+#include "base/system_clock.hpp"
+#include "http/multipart.hpp"
+#include "http/server.hpp"
+#include "storage/domain_client.hpp"
+#include "tests/support/fake_rng.hpp"
+#include "tests/support/test_loop.hpp"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace pn::testing {
+
+/// A domain server in memory on a real socket, that keeps what it was asked and fails when told.
+class FakeDomainServer {
+ public:
+  struct Item {
+    std::string name;
+    std::string data_type;
+    std::string bytes;
+    int version = 1;
+  };
+  struct Upload {
+    nlohmann::json order;
+    std::map<int, std::string> parts;
+  };
+
+  explicit FakeDomainServer(TestLoop& loop) : nursery_(loop.executor()) {
+    http::Router router;
+    const auto add = [&](http::Method method, const char* pattern, auto member) {
+      router.add(method, pattern, [this, member](http::ServerRequest& request) {
+        return handle(request, member);
+      });
+    };
+    using M = http::Method;
+    add(M::get, "/api/v1/info", &FakeDomainServer::info);
+    add(M::get, "/api/v1/domains/{d}/data", &FakeDomainServer::list);
+    add(M::post, "/api/v1/domains/{d}/data", &FakeDomainServer::write);
+    add(M::put, "/api/v1/domains/{d}/data", &FakeDomainServer::write);
+    add(M::get, "/api/v1/domains/{d}/data/{id}", &FakeDomainServer::read);
+    add(M::del, "/api/v1/domains/{d}/data/{id}", &FakeDomainServer::remove);
+    add(M::post, "/api/v1/domains/{d}/data/multipart", &FakeDomainServer::multipart);
+    add(M::put, "/api/v1/domains/{d}/data/multipart", &FakeDomainServer::multipart);
+    add(M::del, "/api/v1/domains/{d}/data/multipart", &FakeDomainServer::multipart);
+    server_ = *http::Server::listen(loop.executor(), clock_, {}, {}, std::move(router));
+    nursery_.spawn("server", server_->run());
+    loop_ = &loop;
+  }
+  ~FakeDomainServer() {
+    nursery_.cancel();
+    loop_->run(nursery_.join());
+  }
+
+  [[nodiscard]] http::Url url() const {
+    return *http::Url::parse("http://127.0.0.1:" + std::to_string(server_->port()));
+  }
+
+  /// Asked before each request is served; an answer replaces it.
+  std::function<std::optional<http::ServerResponse>(const http::ServerRequest&)> fault;
+  /// Called after a request was served and before it is answered.
+  std::function<void(const http::ServerRequest&)> served;
+  std::map<std::string, Item> items;  ///< by id
+  std::map<std::string, Upload> uploads;
+  std::vector<std::string> seen;  ///< "GET /api/v1/info", without the domain's prefix
+  std::string token = "t1";
+  bool has_info = true;
+  bool has_multipart = true;
+  std::uint64_t request_max = 1 << 20;
+  std::uint64_t part_size = 1000;
+
+  [[nodiscard]] int count(const std::string& what) const {
+    return static_cast<int>(std::count(seen.begin(), seen.end(), what));
+  }
+  std::string add(std::string name, std::string type, std::string bytes) {
+    const std::string id = make_id();
+    items[id] = Item{std::move(name), std::move(type), std::move(bytes), 1};
+    return id;
+  }
+
+ private:
+  using Served = Awaitable<http::ServerResponse> (FakeDomainServer::*)(http::ServerRequest&);
+
+  Awaitable<http::ServerResponse> handle(http::ServerRequest& request, Served member) {
+    std::string path = request.path;
+    if (path.starts_with("/api/v1/domains/d1")) path.erase(0, 18);
+    seen.push_back(std::string(name(request.method)) + " " + path);
+    if (fault) {
+      std::optional<http::ServerResponse> failed = fault(request);
+      if (failed) co_return std::move(*failed);
+    }
+    if (request.bearer() != token) co_return http::error_response(401, "unauthorized", "token");
+    http::ServerResponse answer = co_await (this->*member)(request);
+    if (served) served(request);
+    co_return answer;
+  }
+
+  std::string make_id() {
+    const std::string n = std::to_string(++last_);
+    return "00000000-0000-4000-8000-" + std::string(12 - n.size(), '0') + n;
+  }
+  nlohmann::json metadata(const std::string& id) const {
+    const Item& item = items.at(id);
+    return {{"id", id},
+            {"domain_id", "d1"},
+            {"name", item.name},
+            {"data_type", item.data_type},
+            {"size", item.bytes.size()},
+            {"created_at", "2026-11-20T10:00:00Z"},
+            {"updated_at", "2026-11-20T10:00:0" + std::to_string(item.version) + "Z"}};
+  }
+  std::string id_of(const std::string& name, const std::string& type) const {
+    for (const auto& [id, item] : items) {
+      if (item.name == name && item.data_type == type) return id;
+    }
+    return {};
+  }
+
+  Awaitable<http::ServerResponse> info(http::ServerRequest&) {
+    if (!has_info) co_return http::error_response(404, "not_found", "old");
+    const nlohmann::json body = {
+        {"upload",
+         {{"request_max_bytes", request_max}, {"multipart", {{"enabled", has_multipart}}}}}};
+    co_return http::ServerResponse::json(200, body.dump());
+  }
+
+  Awaitable<http::ServerResponse> list(http::ServerRequest& request) {
+    std::vector<std::string> found;
+    const std::string ids = request.query_value("ids").value_or("");
+    for (const auto& [id, item] : items) {
+      const bool by_id = ids.empty() || ids.find(id) != std::string::npos;
+      const bool by_name = request.query_value("name").value_or(item.name) == item.name;
+      const bool by_type =
+          request.query_value("data_type").value_or(item.data_type) == item.data_type;
+      if (by_id && by_name && by_type) found.push_back(id);
+    }
+    if (request.headers.find("accept") == "multipart/form-data") {
+      std::string body;
+      for (const std::string& id : found) {
+        const Item& item = items.at(id);
+        body += http::part_head("B",
+                                "application/octet-stream",
+                                {{"name", item.name},
+                                 {"data-type", item.data_type},
+                                 {"id", id},
+                                 {"size", std::to_string(item.bytes.size())}});
+        body += item.bytes + "\r\n";
+      }
+      body += http::closing_delimiter("B");
+      co_return http::ServerResponse::text(200, body, "multipart/form-data; boundary=B");
+    }
+    nlohmann::json data = nlohmann::json::array();
+    for (const std::string& id : found) data.push_back(metadata(id));
+    co_return http::ServerResponse::json(200, nlohmann::json{{"data", data}}.dump());
+  }
+
+  Awaitable<http::ServerResponse> read(http::ServerRequest& request) {
+    const std::string id = request.params.at("id");
+    if (!items.contains(id)) co_return http::error_response(404, "not_found", "no such data");
+    if (!request.has_query("raw")) {
+      co_return http::ServerResponse::json(200, metadata(id).dump());
+    }
+    co_return http::ServerResponse::text(200, items.at(id).bytes, "application/octet-stream");
+  }
+
+  Awaitable<http::ServerResponse> remove(http::ServerRequest& request) {
+    if (items.erase(request.params.at("id")) == 0) {
+      co_return http::error_response(404, "not_found", "no such data");
+    }
+    co_return http::ServerResponse::empty(204);
+  }
+
+  Awaitable<http::ServerResponse> write(http::ServerRequest& request) {
+    const std::string type(request.headers.find("content-type").value_or(""));
+    http::MultipartReader reader(*http::MultipartReader::boundary_of(type),
+                                 http::MultipartReader::Delimit::by_boundary);
+    const Result<std::string> body = co_await http::read_body(request, request_max + 1);
+    if (!body.ok()) co_return http::error_response(413, "too_large", "too large");
+    if (body->size() > request_max) co_return http::error_response(413, "too_large", "too large");
+    reader.feed(*body);
+    std::string bytes;
+    http::PartHeader header;
+    for (;;) {
+      const auto event = reader.next();
+      if (!event.ok()) co_return http::error_response(400, "bad", event.error().detail);
+      if (event->what == http::MultipartReader::What::part) header = reader.part();
+      if (event->what == http::MultipartReader::What::data) bytes += event->data;
+      if (event->what == http::MultipartReader::What::end) break;
+      if (event->what == http::MultipartReader::What::need_input) {
+        co_return http::error_response(400, "bad", "the body ended early");
+      }
+    }
+    std::string id = header.get("id");
+    if (request.method == http::Method::put) {
+      if (!items.contains(id)) co_return http::error_response(404, "not_found", "no such data");
+      items[id].bytes = bytes;
+      ++items[id].version;
+    } else {
+      if (!id_of(header.get("name"), header.get("data-type")).empty()) {
+        co_return http::error_response(409, "conflict", "it exists");
+      }
+      id = add(header.get("name"), header.get("data-type"), bytes);
+    }
+    const nlohmann::json answer = {{"data", nlohmann::json::array({metadata(id)})}};
+    co_return http::ServerResponse::json(200, answer.dump());
+  }
+
+  Awaitable<http::ServerResponse> multipart(http::ServerRequest& request) {
+    const Result<std::string> body = co_await http::read_body(request, 1 << 24);
+    if (!body.ok()) co_return http::error_response(413, "too_large", "too large");
+    if (request.has_query("uploads")) {
+      const nlohmann::json order = nlohmann::json::parse(*body);
+      const bool update = order.contains("existing_id");
+      if (!update && !id_of(order["name"], order["data_type"]).empty()) {
+        co_return http::error_response(409, "conflict", "it exists");
+      }
+      const std::string id = "u" + std::to_string(++last_);
+      uploads[id].order = order;
+      const nlohmann::json answer = {{"upload_id", id}, {"part_size", part_size}};
+      co_return http::ServerResponse::json(200, answer.dump());
+    }
+    const std::string id = request.query_value("uploadId").value_or("");
+    if (!uploads.contains(id)) co_return http::error_response(404, "not_found", "no such upload");
+    if (request.method == http::Method::del) {
+      uploads.erase(id);
+      co_return http::ServerResponse::empty(204);
+    }
+    if (request.method == http::Method::put) {
+      uploads[id].parts[std::stoi(*request.query_value("partNumber"))] = *body;
+      const nlohmann::json answer = {{"etag", "e" + *request.query_value("partNumber")}};
+      co_return http::ServerResponse::json(200, answer.dump());
+    }
+    co_return complete(id, nlohmann::json::parse(*body));
+  }
+
+  http::ServerResponse complete(const std::string& upload_id, const nlohmann::json& body) {
+    const Upload upload = uploads[upload_id];
+    std::string bytes;
+    int expected = 0;
+    for (const auto& part : body["parts"]) {
+      const int number = part["part_number"];
+      const bool right = number == ++expected && part["etag"] == "e" + std::to_string(number);
+      if (!right) return http::error_response(400, "bad", "parts out of order");
+      bytes += upload.parts.at(number);
+    }
+    if (bytes.size() != upload.order["size"]) return http::error_response(400, "bad", "size");
+    uploads.erase(upload_id);
+    std::string id;
+    if (upload.order.contains("existing_id")) {
+      id = upload.order["existing_id"];
+      items.at(id).bytes = bytes;
+      ++items.at(id).version;
+    } else {
+      id = add(upload.order["name"], upload.order["data_type"], bytes);
+    }
+    return http::ServerResponse::json(200, metadata(id).dump());
+  }
+
+  SystemClock clock_;
+  TestLoop* loop_ = nullptr;
+  std::unique_ptr<http::Server> server_;
+  int last_ = 0;
+  Nursery nursery_;
+};
+
+/// The token of a test: a new one may come while somebody waits.
+class SteppedTokens final : public storage::TokenSource {
+ public:
+  explicit SteppedTokens(std::vector<std::string> tokens) : tokens_(std::move(tokens)) {}
+  [[nodiscard]] Secret<std::string> current() override {
+    return Secret<std::string>(tokens_.front());
+  }
+  Awaitable<bool> wait_newer(const Secret<std::string>& used) override {
+    if (used.reveal() != tokens_.front()) co_return true;
+    if (tokens_.size() == 1) co_return false;
+    tokens_.erase(tokens_.begin());
+    co_return true;
+  }
+
+ private:
+  std::vector<std::string> tokens_;
+};
+
+/// A client of a server's domain "d1", with the machine's clock and short pauses.
+class DomainWorld {
+ public:
+  explicit DomainWorld(TestLoop& l,
+                       const http::Url& server,
+                       std::vector<std::string> tokens = {"t1"})
+      : loop(l), http(*http::make_http_client(l.executor(), {})) {
+    storage::DomainClientOptions options;
+    options.client_id = "test-client";
+    options.retry.first = Millis(1);
+    options.retry.max = Millis(5);
+    options.retry.tries = 4;
+    options.part_retries = 3;
+    const storage::DomainClientParts parts{*http, pool, clock, rng, limits, {}};
+    client =
+        std::make_shared<storage::DomainClient>(parts,
+                                                server,
+                                                DomainId("d1"),
+                                                std::make_unique<SteppedTokens>(std::move(tokens)),
+                                                std::move(options));
+  }
+
+  template <class T>
+  T run(Awaitable<T> op) {
+    return loop.run(std::move(op));
+  }
+  Result<storage::DataItem> upload(std::string name, std::string type, std::string bytes) {
+    storage::UploadOrder order;
+    order.name = std::move(name);
+    order.data_type = std::move(type);
+    order.bytes = std::move(bytes);
+    return run(client->upload(std::move(order)));
+  }
+
+  TestLoop& loop;
+  std::unique_ptr<http::HttpClient> http;
+  ThreadPool pool{"files", 2};
+  SystemClock clock;
+  FakeRng rng;
+  storage::LimitsCache limits;
+  std::shared_ptr<storage::DomainClient> client;
+};
+
+}  // namespace pn::testing

@@ -1,0 +1,323 @@
+#include "storage/upload.hpp"
+
+#include "tests/storage/fake_domain_server.hpp"
+#include "tests/storage/temp_folder.hpp"
+
+#include <chrono>
+#include <string>
+
+#include <catch2/catch.hpp>
+
+namespace pn::storage {
+namespace {
+
+using testing::DomainWorld;
+using testing::FakeDomainServer;
+using testing::TempFolder;
+using testing::TestLoop;
+
+std::string pattern(std::size_t size) {
+  std::string out(size, '\0');
+  for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<char>(i * 131 / 7);
+  return out;
+}
+
+struct Fixture {
+  TestLoop loop;
+  FakeDomainServer server{loop};
+  DomainWorld world{loop, server.url()};
+  TempFolder folder;
+
+  Result<DataItem> upload_file(const std::string& bytes) {
+    UploadOrder order;
+    order.name = "n";
+    order.data_type = "ply";
+    order.file = folder.write("file", bytes);
+    return world.run(world.client->upload(std::move(order)));
+  }
+  [[nodiscard]] bool is_part(const http::ServerRequest& request, const char* number) const {
+    return request.method == http::Method::put && request.query_value("partNumber") == number;
+  }
+};
+
+using Seen = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("upload: looks up, asks the limit once, creates in one request", "[storage][upload]") {
+  Fixture f;
+  const std::string bytes = pattern(5000);
+  const auto item = f.world.upload("n", "ply", bytes);
+  REQUIRE(item.ok());
+  CHECK(item->size == 5000);
+  CHECK(f.server.items.at(item->id.str()).bytes == bytes);
+  CHECK(f.server.seen == Seen{"GET /data", "GET /api/v1/info", "POST /data"});
+  REQUIRE(f.world.upload("m", "ply", "").ok());
+  CHECK(f.server.seen.size() == 5);  // the limit is known
+  CHECK(f.server.items.size() == 2);
+}
+
+TEST_CASE("upload: a name that exists is updated", "[storage][upload]") {
+  Fixture f;
+  const std::string id = f.server.add("n", "ply", "old");
+  const auto item = f.world.upload("n", "ply", "new");
+  REQUIRE(item.ok());
+  CHECK(item->id == DataId(id));
+  CHECK(f.server.items.at(id).bytes == "new");
+  CHECK(f.server.count("PUT /data") == 1);
+  CHECK(f.server.count("POST /data") == 0);
+}
+
+TEST_CASE("upload: one that is made meanwhile is updated too", "[storage][upload]") {
+  Fixture f;
+  const std::size_t size = GENERATE(as<std::size_t>(), 10, 5000);  // in one request, in parts
+  f.server.request_max = 2000;
+  bool once = false;
+  f.server.served = [&](const http::ServerRequest& request) {
+    if (request.path == "/api/v1/info" && !std::exchange(once, true)) f.server.add("n", "ply", "x");
+  };
+  const auto item = f.upload_file(pattern(size));
+  REQUIRE(item.ok());
+  CHECK(f.server.items.size() == 1);
+  CHECK(f.server.items.begin()->second.bytes == pattern(size));
+  CHECK(f.server.uploads.empty());
+}
+
+TEST_CASE("upload: a record that is removed meanwhile is made anew", "[storage][upload]") {
+  Fixture f;
+  UploadOrder order;
+  order.name = "n";
+  order.data_type = "ply";
+  order.bytes = "new";
+  order.existing = DataId("gone");
+  const auto item = f.world.run(f.world.client->upload(std::move(order)));
+  REQUIRE(item.ok());
+  CHECK(f.server.items.at(item->id.str()).bytes == "new");
+  CHECK(f.server.seen == Seen{"GET /api/v1/info", "PUT /data", "GET /data", "POST /data"});
+}
+
+TEST_CASE("upload: names that the server would refuse are not sent", "[storage][upload]") {
+  Fixture f;
+  CHECK(f.world.upload("a/b", "ply", "x").error().kind == ErrorKind::rejected);
+  CHECK(f.world.upload("a", "", "x").error().kind == ErrorKind::rejected);
+  CHECK(f.server.seen.empty());
+}
+
+TEST_CASE("upload: what does not fit goes in parts", "[storage][upload][mt]") {
+  Fixture f;
+  f.server.request_max = 2000;
+  const std::size_t size = GENERATE(as<std::size_t>(), 2000, 3000, 3001, 12'345);
+  const bool exists = GENERATE(false, true);
+  if (exists) f.server.add("n", "ply", "old");
+  const auto item = f.upload_file(pattern(size));
+  REQUIRE(item.ok());
+  CHECK(f.server.items.size() == 1);
+  CHECK(f.server.items.at(item->id.str()).bytes == pattern(size));
+  CHECK(f.server.items.at(item->id.str()).version == (exists ? 2 : 1));
+  CHECK(f.server.count("PUT /data/multipart") == static_cast<int>((size + 999) / 1000));
+  CHECK(f.server.count("DELETE /data/multipart") == 0);
+}
+
+TEST_CASE("upload: the envelope counts for the limit", "[storage][upload]") {
+  Fixture f;
+  REQUIRE(f.world.upload("n", "ply", pattern(1000)).ok());
+  std::size_t envelope = 0;
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    const auto length = request.headers.find("content-length");
+    if (request.method == http::Method::put && length)
+      envelope = std::stoul(std::string(*length)) - 1000;
+    return std::nullopt;
+  };
+  REQUIRE(f.world.upload("n", "ply", pattern(1000)).ok());
+  REQUIRE(envelope > 100);
+  const bool fits = GENERATE(true, false);
+  f.server.request_max = 1000 + envelope - (fits ? 0 : 1);
+  DomainWorld fresh(f.loop, f.server.url());  // has not seen the old limit
+  const auto item = fresh.upload("n", "ply", pattern(1000));
+  REQUIRE(item.ok());
+  CHECK(f.server.count("POST /data/multipart") == (fits ? 0 : 2));
+}
+
+TEST_CASE("upload: servers without parts get one request", "[storage][upload]") {
+  Fixture f;
+  const int status = GENERATE(0, 1, 404, 405, 501);
+  if (status == 0) f.server.has_info = false;
+  if (status == 1) f.server.has_multipart = false;
+  f.server.request_max = 2000;
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (request.path.ends_with("/data"))
+      f.server.request_max = 1 << 20;  // it takes more than it says
+    if (status > 1 && request.has_query("uploads")) return http::error_response(status, "no", "no");
+    return std::nullopt;
+  };
+  if (status > 1) {
+    // The limit is read before the first write raises it.
+    f.server.fault =
+        [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+      if (request.method == http::Method::post) f.server.request_max = 1 << 20;
+      if (request.has_query("uploads")) return http::error_response(status, "no", "no");
+      return std::nullopt;
+    };
+  }
+  const auto item = f.upload_file(pattern(5000));
+  REQUIRE(item.ok());
+  CHECK(f.server.items.at(item->id.str()).bytes == pattern(5000));
+  CHECK(f.server.count("POST /data") == 1);
+  CHECK(f.server.count("POST /data/multipart") == (status > 1 ? 1 : 0));
+}
+
+TEST_CASE("upload: a part that fails is sent again, alone", "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = 100;
+  int failures = 3;
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (f.is_part(request, "2") && failures-- > 0) return http::error_response(500, "x", "x");
+    return std::nullopt;
+  };
+  const auto item = f.upload_file(pattern(3500));
+  REQUIRE(item.ok());
+  CHECK(f.server.items.at(item->id.str()).bytes == pattern(3500));
+  CHECK(f.server.count("PUT /data/multipart") == 7);
+  CHECK(f.server.count("DELETE /data/multipart") == 0);
+}
+
+TEST_CASE("upload: one that is given up is aborted on the server", "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = 100;
+  const int status = GENERATE(403, 500);
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (f.is_part(request, "3")) return http::error_response(status, "x", "no more");
+    return std::nullopt;
+  };
+  const auto item = f.upload_file(pattern(3500));
+  REQUIRE_FALSE(item.ok());
+  CHECK(item.error().code == "http_" + std::to_string(status));
+  CHECK_THAT(item.error().detail, Catch::StartsWith("upload of n: part 3: "));
+  CHECK(f.server.count("PUT /data/multipart") == (status == 403 ? 3 : 6));
+  CHECK(f.server.count("DELETE /data/multipart") == 1);
+  CHECK(f.server.uploads.empty());
+  CHECK(f.server.items.empty());
+}
+
+TEST_CASE("upload: one that is cancelled is aborted on the server", "[storage][upload][mt]") {
+  Fixture f;
+  f.server.request_max = 100;
+  std::unique_ptr<testing::Started> started;
+  f.server.served = [&](const http::ServerRequest& request) {
+    if (f.is_part(request, "2")) started->cancel();
+  };
+  const auto body = [&]() -> Awaitable<void> {
+    UploadOrder order;
+    order.name = "n";
+    order.data_type = "ply";
+    order.file = f.folder.write("file", pattern(3500));
+    const auto item = co_await f.world.client->upload(std::move(order));
+  };
+  started = std::make_unique<testing::Started>(f.loop, body());
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  f.loop.context.restart();
+  while (!started->done() && std::chrono::steady_clock::now() < end)
+    f.loop.context.run_one_until(end);
+  REQUIRE(started->done());
+  CHECK_THROWS_AS(started->rethrow(), boost::system::system_error);
+  CHECK(f.server.count("PUT /data/multipart") == 2);
+  CHECK(f.server.count("DELETE /data/multipart") == 1);
+  CHECK(f.server.uploads.empty());
+}
+
+TEST_CASE("upload: a server that forgot the upload gets it anew", "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = 100;
+  bool forgot = false;
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (f.is_part(request, "2") && !std::exchange(forgot, true)) f.server.uploads.clear();
+    return std::nullopt;
+  };
+  const auto item = f.upload_file(pattern(2500));
+  REQUIRE(item.ok());
+  CHECK(f.server.items.at(item->id.str()).bytes == pattern(2500));
+  CHECK(f.server.count("POST /data/multipart") == 3);
+}
+
+TEST_CASE("upload: a lost answer to complete leaves one record", "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = 100;
+  const bool exists = GENERATE(false, true);
+  if (exists) f.server.add("n", "ply", pattern(2500));  // the same size: only its time tells
+  bool lost = false;
+  const auto completes = [](const http::ServerRequest& request) {
+    return request.method == http::Method::post && request.has_query("uploadId");
+  };
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (!completes(request) || std::exchange(lost, true)) return std::nullopt;
+    const std::string id = *request.query_value("uploadId");
+    const auto upload = f.server.uploads.at(id);
+    f.server.uploads.erase(id);
+    std::string bytes;
+    for (const auto& [number, part] : upload.parts) bytes += part;
+    if (exists) {
+      f.server.items.begin()->second.bytes = bytes;
+      f.server.items.begin()->second.version = 2;
+    } else {
+      f.server.add("n", "ply", bytes);
+    }
+    return http::error_response(502, "lost", "the answer is lost");
+  };
+  const auto item = f.upload_file(pattern(2500));
+  REQUIRE(item.ok());
+  CHECK(f.server.items.size() == 1);
+  CHECK(f.server.items.begin()->second.bytes == pattern(2500));
+  CHECK(f.server.count("PUT /data/multipart") == 3);  // nothing was sent twice
+}
+
+TEST_CASE("upload: too many parts are refused before the first", "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = 100;
+  f.server.part_size = 1;
+  const auto item = f.upload_file(pattern(10'001));
+  REQUIRE_FALSE(item.ok());
+  CHECK(item.error().kind == ErrorKind::rejected);
+  CHECK(item.error().code == "too_many_parts");
+  CHECK(f.server.count("PUT /data/multipart") == 0);
+  CHECK(f.server.uploads.empty());
+}
+
+TEST_CASE("upload: answers that make no sense are corrupt", "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = 100;
+  const auto [what, answer] = GENERATE(table<const char*, const char*>({
+      {"initiate", R"({"upload_id":"u","part_size":0})"},
+      {"initiate", R"({"part_size":10})"},
+      {"part", R"({"etag":""})"},
+      {"part", "not json"},
+      {"complete", R"({"name":"n"})"},
+  }));
+  const std::string_view step = what;
+  const std::string text = answer;
+  f.server.fault = [&](const http::ServerRequest& r) -> std::optional<http::ServerResponse> {
+    const bool hit = step == "initiate" ? r.has_query("uploads")
+                     : step == "part"   ? r.has_query("partNumber")
+                                        : r.method == http::Method::post && r.has_query("uploadId");
+    if (!hit) return std::nullopt;
+    return http::ServerResponse::json(200, text);
+  };
+  const auto item = f.upload_file(pattern(2500));
+  INFO(text);
+  REQUIRE_FALSE(item.ok());
+  CHECK(item.error().kind == ErrorKind::corrupt);
+  CHECK(f.server.uploads.empty());
+}
+
+TEST_CASE("upload: a missing file is named", "[storage][upload]") {
+  Fixture f;
+  UploadOrder order;
+  order.name = "n";
+  order.data_type = "ply";
+  order.file = f.folder.path / "none.ply";
+  const auto item = f.world.run(f.world.client->upload(std::move(order)));
+  REQUIRE_FALSE(item.ok());
+  CHECK(item.error().kind == ErrorKind::not_found);
+  CHECK_THAT(item.error().detail, Catch::Contains("none.ply"));
+}
+
+}  // namespace pn::storage
