@@ -29,7 +29,7 @@ Engine::Engine(const TaskParts& parts)
     : parts_(parts),
       core_(parts.config.poll_backoff_min, parts.config.poll_backoff_max, parts.rng),
       wake_(parts.control),
-      stop_(parts.control),
+      polled_(parts.control),
       asking_(parts.control),
       children_(parts.control) {}
 
@@ -39,9 +39,9 @@ Awaitable<void> Engine::run() {
 }
 
 void Engine::request_stop() {
-  stopping_ = true;
+  if (std::exchange(stopping_, true)) return;
   wake_.set();
-  stop_.set();
+  children_.spawn("stop", take_back());
 }
 
 void Engine::cancel_tasks() {
@@ -76,13 +76,13 @@ Awaitable<void> Engine::poll() {
       co_await wake_.wait_until(parts_.clock, due);
     }
   }
+  polled_.set();
 }
 
 /// The poll runs as a child, so that a stop can take it back.
 Awaitable<void> Engine::wait_for_answer() {
   asked_at_ = parts_.clock.steady_now();
   asking_.spawn("claim", ask());
-  asking_.spawn("stop", take_back());
   co_await asking_.join();
   // join() leaves the throwing at cancellation switched off for its caller.
   co_await asio::this_coro::throw_if_cancelled(true);
@@ -91,13 +91,13 @@ Awaitable<void> Engine::wait_for_answer() {
 Awaitable<void> Engine::ask() {
   Result<Claim> claim = co_await parts_.dms.claim();
   answer_ = std::move(claim);
-  asking_.cancel();
 }
 
 Awaitable<void> Engine::take_back() {
-  co_await stop_.wait();
   // A long poll is answered by work only, which we do not want any more.
-  if (parts_.config.long_poll.count() == 0) co_await parts_.clock.sleep_for(kLastAnswer);
+  if (parts_.config.long_poll.count() == 0) {
+    co_await polled_.wait_until(parts_.clock, Deadline::in(parts_.clock, kLastAnswer));
+  }
   asking_.cancel();
 }
 

@@ -61,8 +61,8 @@ class Engine final {
   bool stopping_ = false;
   std::optional<Result<Claim>> answer_;  // of the poll under way
   SteadyTime asked_at_{};
-  Event wake_;  // a slot is free, or we stop
-  Event stop_;  // for the poll under way
+  Event wake_;    // a slot is free, or we stop
+  Event polled_;  // the last poll is over
 
   Nursery asking_;
   Nursery children_;

@@ -131,8 +131,7 @@ Awaitable<Result<void>> HeartbeatLoop::beat() {
   const std::uint64_t version = version_;
   const std::vector<std::string_view> events = next_events();
   std::string body = heartbeat_body(lease_.id, progress_, events);
-  const Deadline fence(core_.fence());
-  const Deadline deadline = Deadline::in(parts_.clock, core_.try_timeout()).sooner(fence);
+  const Deadline deadline(core_.try_until(parts_.clock.steady_now()));
   Awaitable<Result<LeaseUpdate>> call =
       parts_.dms.heartbeat(lease_.task.id, std::move(body), lease_.trace_id);
   Result<LeaseUpdate> update =

@@ -7,6 +7,9 @@ namespace {
 
 constexpr Millis kLongestTry{10'000};
 constexpr Millis kShortestTry{50};
+/// No try is cut shorter than this by a near fence.
+constexpr Millis kLastTry{250};
+constexpr Millis kShortestPause{20};
 constexpr Millis kLeastMargin{1'000};
 /// What an accepted beat is taken to have brought when the server's times make no sense to us.
 constexpr Millis kAssumedTtl{30'000};
@@ -65,14 +68,16 @@ void LeaseCore::accepted(SteadyTime sent, SteadyTime now, std::optional<Millis> 
 }
 
 void LeaseCore::failed(SteadyTime now, std::optional<Millis> after) {
-  if (after) {
-    // What the server asks for is honoured as long as it leaves time for another try.
-    const bool fenced = fence_ != SteadyTime::max();
-    const Millis most =
-        fenced ? std::chrono::duration_cast<Millis>((fence_ - now) / 2) : kLongestAfter;
-    after = std::clamp(*after, Millis(0), std::max(most, Millis(0)));
+  Millis pause = backoff_.next(rng_, after).value_or(kLongestAfter);
+  if (fence_ == SteadyTime::max()) {
+    pause = std::min(pause, kLongestAfter);
+  } else {
+    // Whatever the back-off or the server says: half of the time that is left leaves time for more
+    // tries, so that an outage that ends just before the fence costs nothing.
+    const Millis half = std::chrono::duration_cast<Millis>((fence_ - now) / 2);
+    pause = std::min(pause, std::max(half, kShortestPause));
   }
-  retry_at_ = now + backoff_.next(rng_, after).value_or(kLongestAfter);
+  retry_at_ = now + pause;
 }
 
 void LeaseCore::changed(SteadyTime now) {
@@ -89,6 +94,13 @@ Millis LeaseCore::try_timeout() const {
   if (policy_.try_timeout) return *policy_.try_timeout;
   if (!ttl_) return kLongestTry;
   return std::clamp(scaled(*ttl_, 0.1), kShortestTry, kLongestTry);
+}
+
+SteadyTime LeaseCore::try_until(SteadyTime now) const {
+  const SteadyTime by_timeout = now + try_timeout();
+  if (fence_ == SteadyTime::max()) return by_timeout;
+  const SteadyTime by_half = now + std::max<SteadyTime::duration>((fence_ - now) / 2, kLastTry);
+  return std::min({by_timeout, by_half, fence_});
 }
 
 void LeaseCore::set_end(SteadyTime end, SteadyTime now) {

@@ -60,6 +60,9 @@ class LeaseCore {
   /// From here on the lease is not ours to write under; max() when no end is known.
   [[nodiscard]] SteadyTime fence() const { return fence_; }
   [[nodiscard]] Millis try_timeout() const;
+  /// When a try that begins now is given up: after the time-out, but by half of what is left until
+  /// the fence, so that one hanging request does not eat the last chances.
+  [[nodiscard]] SteadyTime try_until(SteadyTime now) const;
   /// The lease's length as last seen; nothing when never named.
   [[nodiscard]] std::optional<Millis> ttl() const { return ttl_; }
   [[nodiscard]] int failures() const { return backoff_.failures(); }

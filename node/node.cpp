@@ -57,6 +57,9 @@ auth::SessionSettings session_settings(const Config& config) {
   return out;
 }
 
+/// A group as a child of another: ends when the group is empty, and takes it down when cancelled.
+Awaitable<void> hold(Nursery& group) { co_await group.join(); }
+
 struct Prepared {
   StateDir state;
   std::size_t stale = 0;
@@ -81,6 +84,7 @@ struct Node::Impl {
         config(std::move(c)),
         wake(parts.control),
         working(parts.control),
+        services(parts.control),
         children(parts.control) {}
 
   Awaitable<Result<void>> run();
@@ -105,7 +109,8 @@ struct Node::Impl {
   std::unique_ptr<http::Server> status;
   Event wake;
 
-  Nursery working;  // the engine alone, so that it can be ended by itself
+  Nursery working;   // the engine alone, so that it can be ended by itself
+  Nursery services;  // what lives as long as the engine
   Nursery children;
 };
 
@@ -130,11 +135,12 @@ Awaitable<Result<void>> Node::Impl::run() {
   if (!built) co_return built.error();
   log_start();
 
+  services.spawn("session", session->run());
+  services.spawn("status", status->run());
+  services.spawn("stop", watch_stop());
   working.spawn("engine", engine->run());
+  children.spawn("services", hold(services));
   children.spawn("work", work());
-  children.spawn("session", session->run());
-  children.spawn("status", status->run());
-  children.spawn("stop", watch_stop());
   co_await children.join();
   parts.logger.info("node.stopped");
   co_return Result<void>();
@@ -192,7 +198,7 @@ void Node::Impl::log_start() const {
 
 Awaitable<void> Node::Impl::work() {
   co_await working.join();
-  children.cancel();
+  services.cancel();
 }
 
 Awaitable<void> Node::Impl::watch_stop() {

@@ -3,6 +3,7 @@
 #include "node/config.hpp"
 #include "node/node.hpp"
 #include "node/task_ports.hpp"
+#include "storage/domain_calls.hpp"
 
 namespace pn::node {
 
@@ -18,6 +19,7 @@ class StoragePorts final : public TaskPortsFactory {
  private:
   const NodeParts& parts_;
   const Config& config_;
+  storage::LimitsCache limits_;  // transfer loop only
 };
 
 }  // namespace pn::node

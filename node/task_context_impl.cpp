@@ -48,7 +48,7 @@ void BeatLink::cut() { end_->beats = nullptr; }
 BeatTokens::BeatTokens(Executor transfer, Clock& clock, storage::TaskToken& token, BeatLink& link)
     : transfer_(std::move(transfer)), clock_(clock), token_(token), link_(link) {}
 
-Awaitable<Secret<std::string>> BeatTokens::wait_newer(Secret<std::string> used) {
+Awaitable<bool> BeatTokens::wait_newer(const Secret<std::string>& used) {
   if (token_.get().reveal() == used.reveal()) {
     // Shared with the heartbeat's answer, which may come when we have stopped waiting.
     const auto answered = std::make_shared<Event>(transfer_);
@@ -56,7 +56,7 @@ Awaitable<Secret<std::string>> BeatTokens::wait_newer(Secret<std::string> used) 
         [loop = transfer_, answered] { asio::post(loop, [answered] { answered->set(); }); });
     co_await answered->wait_until(clock_, Deadline::in(clock_, kRenewal));
   }
-  co_return token_.get();
+  co_return token_.get().reveal() != used.reveal();
 }
 
 storage::InputPort& TaskContextImpl::inputs() {

@@ -9,9 +9,14 @@
 #include "node/workspace.hpp"
 #include "runners/task_context.hpp"
 #include "storage/task_token.hpp"
+#include "storage/token_source.hpp"
 
+#include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 
 namespace pn::node {
 
@@ -40,13 +45,13 @@ class BeatLink final {
 };
 
 /// The newest task token, and by way of a heartbeat a newer one. Thread: the transfer loop's.
-class BeatTokens final : public LeaseTokens {
+class BeatTokens final : public storage::TokenSource {
  public:
   /// All outlive it.
   BeatTokens(Executor transfer, Clock& clock, storage::TaskToken& token, BeatLink& link);
 
   [[nodiscard]] Secret<std::string> current() override { return token_.get(); }
-  Awaitable<Secret<std::string>> wait_newer(Secret<std::string> used) override;
+  Awaitable<bool> wait_newer(const Secret<std::string>& used) override;
 
  private:
   Executor transfer_;

@@ -1,0 +1,59 @@
+#include "node/storage_ports.hpp"
+
+#include "http/url.hpp"
+#include "storage/domain_client.hpp"
+#include "storage/task_ports.hpp"
+
+#include <memory>
+#include <utility>
+
+namespace pn::node {
+namespace {
+
+/// A client owns its source; a lease's is the task's.
+class BorrowedTokens final : public storage::TokenSource {
+ public:
+  explicit BorrowedTokens(storage::TokenSource& tokens) : tokens_(tokens) {}
+  [[nodiscard]] Secret<std::string> current() override { return tokens_.current(); }
+  Awaitable<bool> wait_newer(const Secret<std::string>& used) override {
+    return tokens_.wait_newer(used);
+  }
+
+ private:
+  storage::TokenSource& tokens_;
+};
+
+}  // namespace
+
+Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
+  if (order.domain_server_url.empty()) {
+    return Error(ErrorKind::rejected,
+                 "domain_server_missing",
+                 "the lease names no domain server, and neither does the task's meta");
+  }
+  Result<http::Url> server = http::Url::parse(order.domain_server_url);
+  if (!server) return within("domain_server_url", std::move(server).error());
+  if (order.info.domain.empty()) {
+    return Error(ErrorKind::rejected, "domain_missing", "the lease names no domain");
+  }
+
+  storage::DomainClientOptions options;
+  options.client_id = config_.client_id;
+  options.low_speed_bytes = config_.transfer_low_speed_bytes;
+  options.low_speed_time = config_.transfer_low_speed_time;
+  options.request_timeout = config_.request_timeout;
+  const auto client = std::make_shared<storage::DomainClient>(
+      storage::DomainClientParts{
+          parts_.transfer_http, parts_.io, parts_.clock, parts_.rng, limits_, order.logger},
+      *std::move(server),
+      order.info.domain,
+      std::make_unique<BorrowedTokens>(order.tokens),
+      std::move(options));
+  TaskPorts out;
+  out.inputs = std::make_unique<storage::TaskInputs>(client, order.folder / "inputs");
+  out.outputs =
+      std::make_unique<storage::TaskArtifacts>(client, order.info.id, order.info.outputs_prefix);
+  return out;
+}
+
+}  // namespace pn::node

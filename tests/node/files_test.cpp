@@ -1,0 +1,116 @@
+#include "base/file.hpp"
+#include "node/state_dir.hpp"
+#include "node/workspace.hpp"
+#include "tests/support/fake_rng.hpp"
+
+#include <filesystem>
+#include <fstream>
+
+#include <catch2/catch.hpp>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace pn::node {
+namespace {
+
+namespace fs = std::filesystem;
+using namespace std::chrono_literals;
+
+/// A folder that is gone with the object.
+struct TempDir {
+  TempDir() {
+    std::string pattern = (fs::temp_directory_path() / "pn_node_XXXXXX").string();
+    path = ::mkdtemp(pattern.data());
+  }
+  ~TempDir() { fs::remove_all(path); }
+  fs::path path;
+};
+
+SystemTime now() {
+  return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+}  // namespace
+
+TEST_CASE("state folder: one node each", "[node][state]") {
+  const TempDir dir;
+  {
+    const Result<StateDir> first = StateDir::open(dir.path / "a/b");
+    REQUIRE(first.ok());
+    const Result<StateDir> second = StateDir::open(dir.path / "a/b");
+    REQUIRE_FALSE(second.ok());
+    CHECK(second.error().code == "state_locked");
+    CHECK(second.error().kind == ErrorKind::rejected);
+    CHECK(second.error().detail.find((dir.path / "a/b").string()) != std::string::npos);
+    CHECK(StateDir::open(dir.path / "other").ok());
+  }
+  CHECK(StateDir::open(dir.path / "a/b").ok());
+}
+
+TEST_CASE("state folder: what cannot be a folder is a clear error", "[node][state]") {
+  const TempDir dir;
+  std::ofstream(dir.path / "file") << "x";
+  const Result<StateDir> opened = StateDir::open(dir.path / "file");
+  REQUIRE_FALSE(opened.ok());
+  CHECK(opened.error().detail.starts_with("STATE_DIR"));
+}
+
+TEST_CASE("workspace: made when asked for, private, removed with all in it", "[node][workspace]") {
+  const TempDir dir;
+  testing::FakeRng rng;
+  Workspace workspace(dir.path, TaskId("a/../b c"), rng);
+  CHECK_FALSE(workspace.exists());
+  CHECK_FALSE(fs::exists(workspace.path()));
+  const fs::path path = workspace.open();
+  CHECK(workspace.open() == path);
+  CHECK(path.parent_path() == dir.path);
+  CHECK(path.filename().string().starts_with("task-a____b_c-"));
+  struct stat status{};
+  REQUIRE(::stat(path.c_str(), &status) == 0);
+  CHECK((status.st_mode & 0777U) == 0700U);
+  fs::create_directories(path / "x/y");
+  std::ofstream(path / "x/y/z") << "data";
+  CHECK(workspace.remove().ok());
+  CHECK_FALSE(fs::exists(path));
+}
+
+TEST_CASE("workspace: two attempts of one task never share a folder", "[node][workspace]") {
+  const TempDir dir;
+  testing::FakeRng rng;
+  Workspace one(dir.path, TaskId("t"), rng);
+  Workspace two(dir.path, TaskId("t"), rng);
+  CHECK(one.open() != two.open());
+}
+
+TEST_CASE("workspace: a folder that cannot be made is the task's failure", "[node][workspace]") {
+  testing::FakeRng rng;
+  Workspace workspace("/no/such/folder", TaskId("t"), rng);
+  CHECK_THROWS_AS(workspace.open(), WorkspaceFailure);
+}
+
+TEST_CASE("workspace: leftovers go by age, what is in use and what is not ours stays",
+          "[node][workspace]") {
+  const TempDir dir;
+  testing::FakeRng rng;
+  fs::path kept;
+  {
+    Workspace failed(dir.path, TaskId("old"), rng);
+    kept = failed.open();
+    std::ofstream(kept / "log") << "why";
+  }
+  Workspace in_use(dir.path, TaskId("busy"), rng);
+  in_use.open();
+  fs::create_directory(dir.path / "mine");
+  std::ofstream(dir.path / "task-file") << "x";
+
+  CHECK(remove_stale_workspaces(dir.path, 24h, now() + 1h) == 0);
+  CHECK(fs::exists(kept));
+  CHECK(remove_stale_workspaces(dir.path, 24h, now() + 25h) == 1);
+  CHECK_FALSE(fs::exists(kept));
+  CHECK(fs::exists(in_use.path()));
+  CHECK(fs::exists(dir.path / "mine"));
+  CHECK(fs::exists(dir.path / "task-file"));
+  CHECK(remove_stale_workspaces(dir.path / "none", 24h, now()) == 0);
+}
+
+}  // namespace pn::node

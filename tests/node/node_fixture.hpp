@@ -1,0 +1,175 @@
+#pragma once
+
+#include "base/file.hpp"
+#include "base/offload.hpp"
+#include "node/dms_client.hpp"
+#include "node/receipts.hpp"
+#include "node/task_run.hpp"
+#include "runners/registry.hpp"
+#include "tests/node/fake_dms.hpp"
+#include "tests/support/fake_rng.hpp"
+#include "tests/support/test_loop.hpp"
+
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <stdlib.h>
+
+namespace pn::node::testing {
+
+/// A folder that is gone with the object.
+struct TempDir {
+  TempDir() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "pn_node_XXXXXX").string();
+    path = ::mkdtemp(pattern.data());
+  }
+  ~TempDir() { std::filesystem::remove_all(path); }
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  std::filesystem::path path;
+};
+
+/// A runner that is a function.
+class FakeRunner final : public runners::Runner {
+ public:
+  using Body = std::function<Awaitable<Result<void>>(runners::TaskContext&)>;
+  explicit FakeRunner(Body body) : body_(std::move(body)) {}
+  Awaitable<Result<void>> run(runners::TaskContext& task) override { return body_(task); }
+
+ private:
+  Body body_;
+};
+
+/// Ports in memory. A put takes the token that is current then.
+class FakePorts final : public TaskPortsFactory {
+ public:
+  std::optional<Error> failure;            ///< of make()
+  std::vector<std::string> tokens_seen;    ///< one a put
+  storage::TokenSource* tokens = nullptr;  ///< of the last task
+
+  Result<TaskPorts> make(const PortsOrder& order) override {
+    if (failure) return *failure;
+    tokens = &order.tokens;
+    TaskPorts out;
+    out.inputs = std::make_unique<Inputs>();
+    out.outputs = std::make_unique<Outputs>(*this, order.tokens);
+    return out;
+  }
+
+ private:
+  struct Inputs final : storage::InputPort {
+    Awaitable<Result<storage::Input>> fetch(Cid cid) override {
+      co_return Error(ErrorKind::not_found, "no_input", cid.str());
+    }
+  };
+  struct Outputs final : storage::ArtifactPort {
+    Outputs(FakePorts& o, storage::TokenSource& t) : owner(o), source(t) {}
+    Awaitable<Result<storage::Artifact>> put_file(std::string rel_path,
+                                                  std::filesystem::path,
+                                                  storage::PutOptions) override {
+      owner.tokens_seen.push_back(source.current().reveal());
+      all.push_back({rel_path, rel_path, "binary", DataId("id-" + rel_path)});
+      co_return all.back();
+    }
+    Awaitable<Result<storage::Artifact>> put_bytes(std::string rel_path,
+                                                   std::string,
+                                                   storage::PutOptions) override {
+      owner.tokens_seen.push_back(source.current().reveal());
+      all.push_back({rel_path, rel_path, "binary", DataId("id-" + rel_path)});
+      co_return all.back();
+    }
+    [[nodiscard]] std::vector<storage::Artifact> artifacts() const override { return all; }
+    FakePorts& owner;
+    storage::TokenSource& source;
+    std::vector<storage::Artifact> all;
+  };
+};
+
+/// Everything a task needs, on one loop of virtual time and a DMS that is a table.
+struct NodeFixture {
+  pn::testing::TestLoop loop;
+  pn::testing::FakeRng rng;
+  TempDir dir;
+  ThreadPool pool{"test", 1};
+  FakeDms dms{loop.clock};
+  FakeTokens tokens;
+  DmsClient client{
+      dms, tokens, loop.clock, rng, DmsOptions(http::Url::parse("https://dms.example/v1").value())};
+  std::vector<std::string> log_lines;
+  log::Logger logger{log::Options{.level = log::Level::debug, .format = log::Format::text},
+                     [this](log::Level, std::string_view line) { log_lines.emplace_back(line); }};
+  DirectReceipts receipts{client, loop.clock, rng, logger};
+  FakePorts ports;
+  runners::Registry registry;
+  Config config;
+  std::unique_ptr<TaskParts> parts_;
+
+  NodeFixture() {
+    config.work_dir = dir.path;
+    config.long_poll = std::chrono::seconds(0);
+    dms.on_heartbeat = [this](const Json&) { return renewed(); };
+  }
+
+  TaskParts& parts() {
+    if (!parts_) {
+      parts_ = std::make_unique<TaskParts>(TaskParts{loop.executor(),
+                                                     loop.executor(),
+                                                     pool,
+                                                     pool,
+                                                     loop.clock,
+                                                     rng,
+                                                     client,
+                                                     receipts,
+                                                     ports,
+                                                     registry,
+                                                     config,
+                                                     logger});
+    }
+    return *parts_;
+  }
+
+  void add(FakeRunner::Body body, const std::string& capability = "/noop/v1") {
+    registry.add(Capability(capability), std::make_shared<FakeRunner>(std::move(body)));
+  }
+  Reply renewed(Json more = Json::object()) {
+    more["lease_expires_at"] = format_rfc3339(loop.clock.system_now() + std::chrono::seconds(30));
+    return Reply(200, more);
+  }
+  Lease lease(Json body = Json()) {
+    if (body.is_null()) body = envelope(loop.clock, "t1");
+    dms.claims.push_back(Reply(200, std::move(body)));
+    Lease out = *loop.run(client.claim())->lease;
+    dms.calls.clear();
+    return out;
+  }
+  /// The loop, with what the pool hands back, until `done` or two seconds have passed.
+  void poll_until(const std::function<bool()>& done) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+    loop.poll();
+    while (!done() && std::chrono::steady_clock::now() < end) {
+      loop.context.restart();
+      loop.context.run_one_for(std::chrono::milliseconds(5));
+    }
+  }
+  [[nodiscard]] bool logged(std::string_view event) const {
+    for (const std::string& line : log_lines) {
+      if (line.find(event) != std::string::npos) return true;
+    }
+    return false;
+  }
+  [[nodiscard]] std::size_t workspaces() const {
+    std::size_t count = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(dir.path)) {
+      if (entry.is_directory()) ++count;
+    }
+    return count;
+  }
+};
+
+}  // namespace pn::node::testing
