@@ -1,0 +1,198 @@
+#include "tests/market/market_fixture.hpp"
+
+#include <cctype>
+
+namespace pn::market::testing {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+TEST_CASE("identity: a wallet registers, signs in, and may do so again at any time",
+          "[market][identity][mt]") {
+  MarketFixture m;
+  const auth::Wallet wallet = m.wallet(1);
+  const Answer first = m.register_node(wallet, {"/noop/v1"});
+  REQUIRE(first.status == 200);
+  const Answer token = m.sign_in(wallet);
+  REQUIRE(token.status == 200);
+  CHECK_FALSE(token.json.at("access_token").get<std::string>().empty());
+  const auto expires = parse_rfc3339(token.json.at("access_expires_at").get<std::string>());
+  REQUIRE(expires.ok());
+  CHECK(*expires == m.loop.clock.system_now() + seconds(3600));
+
+  const Answer again = m.register_node(wallet, {"/other/v1"});
+  REQUIRE(again.status == 200);
+  CHECK(again.json.at("id") == first.json.at("id"));
+  CHECK(m.sign_in(wallet).status == 200);
+}
+
+TEST_CASE("identity: a wallet that is not registered is told so by 403", "[market][identity][mt]") {
+  MarketFixture m;
+  const Answer answer = m.sign_in(m.wallet(1));
+  CHECK(answer.status == 403);
+  CHECK(code_of(answer) == "node_unknown");
+}
+
+TEST_CASE("identity: what registration refuses", "[market][identity][mt]") {
+  MarketFixture m;
+  const auth::Wallet wallet = m.wallet(1);
+  const auto with = [&](const char* key, const Json& value) {
+    Json body = m.signed_message(wallet);
+    body["registration_credentials"] = MarketFixture::kSecret;
+    body["capabilities"] = {"/noop/v1"};
+    body["version"] = "1.2.3";
+    body[key] = value;
+    return m.post("/internal/v1/nodes/register-wallet", "", body).status;
+  };
+  CHECK(with("registration_credentials", "wrong") == 403);
+  CHECK(with("version", "v1.2.3") == 400);
+  CHECK(with("version", "1.2") == 400);
+  CHECK(with("capabilities", Json::array()) == 400);
+  CHECK(with("capabilities", Json::array({"noop"})) == 400);
+  CHECK(with("signature", "0x00") == 401);
+  CHECK(with("message", "hello") == 401);
+  CHECK(with("version", "1.2.3-rc.1+build") == 200);
+}
+
+TEST_CASE("identity: a nonce serves once, for five minutes, for its own wallet",
+          "[market][identity][mt]") {
+  MarketFixture m;
+  const auth::Wallet wallet = m.wallet(1);
+  const auth::Wallet other = m.wallet(2);
+  REQUIRE(m.register_node(wallet, {"/noop/v1"}).status == 200);
+  REQUIRE(m.register_node(other, {"/noop/v1"}).status == 200);
+  const auto verify = [&](Json body, const auth::Wallet& as) {
+    body["address"] = as.address().str();
+    return m.post("/internal/v1/auth/siwe/verify", "", body).status;
+  };
+  const Json once = m.signed_message(wallet);
+  CHECK(verify(once, other) == 401);
+  CHECK(verify(once, wallet) == 200);
+  CHECK(verify(once, wallet) == 401);
+
+  const Json late = m.signed_message(wallet);
+  m.loop.clock.advance(minutes(5));
+  CHECK(verify(late, wallet) == 401);
+
+  // Another wallet signs a message with a nonce that was not asked for by it.
+  const auto challenge =
+      auth::parse_siwe_message(m.signed_message(wallet).at("message").get<std::string>());
+  REQUIRE(challenge.ok());
+  const std::string stolen = auth::siwe_message(challenge->challenge, other.address());
+  CHECK(verify(Json{{"message", stolen}, {"signature", other.sign_personal(stolen)}}, other) ==
+        401);
+}
+
+TEST_CASE("identity: a message for another service is refused", "[market][identity][mt]") {
+  MarketFixture m;
+  const auth::Wallet wallet = m.wallet(1);
+  REQUIRE(m.register_node(wallet, {"/noop/v1"}).status == 200);
+  const auto said =
+      auth::parse_siwe_message(m.signed_message(wallet).at("message").get<std::string>());
+  REQUIRE(said.ok());
+  const auto with = [&](const std::function<void(auth::SiweChallenge&)>& change) {
+    auth::SiweChallenge changed = said->challenge;
+    change(changed);
+    const std::string message = auth::siwe_message(changed, wallet.address());
+    return m
+        .post("/internal/v1/auth/siwe/verify",
+              "",
+              Json{{"address", wallet.address().str()},
+                   {"message", message},
+                   {"signature", wallet.sign_personal(message)}})
+        .status;
+  };
+  CHECK(with([](auto& c) { c.domain = "evil.test"; }) == 401);
+  CHECK(with([](auto& c) { c.uri = "http://evil.test"; }) == 401);
+  CHECK(with([](auto& c) { c.chain_id = 1; }) == 401);
+  CHECK(with([](auto& c) { c.nonce = "0123456789abcdef"; }) == 401);
+  CHECK(with([](auto& c) { c.issued_at = "2020-01-01T00:00:00Z"; }) == 401);
+  CHECK(with([](auto&) {}) == 200);
+}
+
+TEST_CASE("accounts: a user logs in and refreshes", "[market][identity][mt]") {
+  MarketFixture m;
+  const auto login = [&](const char* email, const char* password) {
+    return m.post("/user/login", "", Json{{"email", email}, {"password", password}});
+  };
+  CHECK(login("a@b.c", "wrong password").status == 401);
+  CHECK(login("x@b.c", "password").status == 401);
+  const Answer tokens = login("a@b.c", "password");
+  REQUIRE(tokens.status == 200);
+  const Answer fresh = m.post("/user/refresh", tokens.json.at("refresh_token"), Json::object());
+  REQUIRE(fresh.status == 200);
+  CHECK(m.post("/user/refresh", tokens.json.at("access_token"), Json::object()).status == 401);
+  const Answer exchanged =
+      m.post("/service/domains-access-token", fresh.json.at("access_token"), Json::object());
+  REQUIRE(exchanged.status == 200);
+  CHECK(m.get("/api/v1/domains", exchanged.json.at("access_token")).status == 200);
+}
+
+TEST_CASE("accounts: an app's wrong secret is refused", "[market][identity][mt]") {
+  MarketFixture m;
+  const auto exchange = [&](const std::string& pair) {
+    return m.call(http::Method::post, "/service/domains-access-token", "Basic " + to_base64(pair))
+        .status;
+  };
+  CHECK(exchange("app:app-secret") == 200);
+  CHECK(exchange("app:wrong") == 401);
+  CHECK(exchange("nobody:app-secret") == 401);
+  CHECK(exchange("app") == 401);
+  CHECK(m.call(http::Method::post, "/service/domains-access-token", "Basic ###").status == 401);
+  CHECK(m.call(http::Method::post, "/service/domains-access-token", "").status == 401);
+}
+
+TEST_CASE("domains: create, list, open, delete", "[market][identity][mt]") {
+  MarketFixture m;
+  const std::string token = m.call(http::Method::post,
+                                   "/service/domains-access-token",
+                                   "Basic " + to_base64("app:app-secret"))
+                                .json.at("access_token");
+  const Answer made = m.post("/api/v1/domains?issue_token=true", token, Json{{"name", "hall"}});
+  REQUIRE(made.status == 201);
+  CHECK(made.json.at("name") == "hall");
+  CHECK(made.json.at("domain_server").at("url") == m.market->public_url());
+  CHECK(made.json.contains("access_token"));
+  const std::string id = made.json.at("id");
+
+  const Answer all = m.get("/api/v1/domains?org=own&with=domain_server", token);
+  REQUIRE(all.status == 200);
+  CHECK(all.json.at("domains").size() == 2);
+  const Answer second = m.get("/api/v1/domains?limit=1&offset=1", token);
+  CHECK(second.json.at("domains").at(0).at("id") == id);
+  CHECK(m.get("/api/v1/domains?limit=101", token).status == 400);
+  CHECK(m.get("/api/v1/domains?org=somebody", token).json.at("domains").empty());
+
+  CHECK(m.post("/api/v1/domains/" + id + "/auth", token, Json::object()).status == 200);
+  CHECK(m.post("/api/v1/domains/nowhere/auth", token, Json::object()).status == 404);
+  CHECK(m.post("/api/v1/domains/" + id + "/auth", "nonsense", Json::object()).status == 401);
+  // A grant opens data, not DDS.
+  CHECK(m.get("/api/v1/domains", made.json.at("access_token")).status == 401);
+
+  CHECK(m.call(http::Method::del, "/api/v1/domains/" + id, "Bearer " + token).status == 204);
+  CHECK(m.post("/api/v1/domains/" + id + "/auth", token, Json::object()).status == 404);
+  CHECK(m.post("/api/v1/domains", token, Json::object()).status == 400);
+  CHECK(m.post("/api/v1/domains", token, Json{{"name", "x"}, {"domain_server_id", "y"}}).status ==
+        400);
+}
+
+TEST_CASE("dds: keys, health, nodes, and what is left out", "[market][identity][mt]") {
+  MarketFixture m;
+  CHECK(m.get("/health", "").status == 200);
+  const Answer key = m.get("/service/public-key", "");
+  CHECK(key.json.at("crv") == "P-256");
+  CHECK(m.get("/service/public-key.pem", "").status == 200);
+  const Node node = m.node(1);
+  CHECK(m.get("/api/v1/nodes", node.token).status == 401);
+  const std::string token = m.call(http::Method::post,
+                                   "/service/domains-access-token",
+                                   "Basic " + to_base64("app:app-secret"))
+                                .json.at("access_token");
+  const Answer nodes = m.get("/api/v1/nodes", token);
+  REQUIRE(nodes.status == 200);
+  CHECK(nodes.json.at("nodes").at(0).at("wallet") == node.wallet.address().str());
+  CHECK(m.get("/api/v1/domains/x/lighthouses", token).status == 501);
+  CHECK(m.get("/nowhere", token).status == 404);
+}
+
+}  // namespace pn::market::testing
