@@ -109,6 +109,7 @@ void ColmapOutput::look_for_fault(std::string_view line) {
     if (line.find(sign) != std::string_view::npos) disk_full_ = true;
   }
   if (!fault_.empty()) return;
+  if (line.find("failed to create sparse model") != std::string_view::npos) return;  // not a fault
   constexpr std::array<std::string_view, 6> kSigns{
       "Check failed", "terminate called", "what():", "ERROR:", "bad_alloc", "*** Aborted at"};
   const bool found = is_fatal_log_line(line) ||

@@ -5,9 +5,11 @@
 #include "runners/sfm/preview.hpp"
 #include "runners/sfm/run.hpp"
 #include "runners/task_context.hpp"
+#include "storage/archive.hpp"
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdio>
 #include <set>
 
@@ -35,6 +37,24 @@ Result<void> write_plain(const fs::path& path, std::string_view bytes) {
   return write_all(file->get(), bytes);
 }
 
+/// COLMAP's three files, in one.
+Result<void> write_model_zip(const fs::path& out, const Model& model) {
+  const fs::path folder = out / "model";
+  const Result<void> made = make_folders(folder, 0700);
+  if (!made) return made;
+  const ModelFiles files = serialise(model);
+  std::vector<storage::ZipEntry> entries;
+  for (const auto& [name, bytes] : {std::pair("cameras.bin", &files.cameras),
+                                    std::pair("images.bin", &files.images),
+                                    std::pair("points3D.bin", &files.points)}) {
+    const Result<void> written = write_plain(folder / name, *bytes);
+    if (!written) return written;
+    entries.push_back({name, folder / name});
+  }
+  const std::atomic<bool> stop{false};
+  return storage::write_stored_zip(out / "model.zip", entries, stop);
+}
+
 Result<std::string> draw(const Model& model, const fs::path& photos, const std::string& caption) {
   const View* view = choose_view(model);
   if (view == nullptr) return Error(ErrorKind::internal, "no_model", "there is no camera to draw");
@@ -45,11 +65,15 @@ Result<std::string> draw(const Model& model, const fs::path& photos, const std::
 
 }  // namespace
 
+fs::path Run::out() const { return task_.workspace() / "out"; }
+
 Awaitable<Result<void>> Run::deliver(const Outcome& outcome) {
   const SteadyTime start = task_.clock().steady_now();
   progress_.stage(Stage::export_, "writing the artifacts");
   report_.profile = name(outcome.profile);
   const Model* model = outcome.model ? &*outcome.model : nullptr;
+  const Result<void> folder = make_folders(out(), 0700);
+  if (!folder) co_return folder;
   Encoded encoded;
   Encoded preview;
   if (model != nullptr) {
@@ -67,21 +91,19 @@ Awaitable<Result<void>> Run::deliver(const Outcome& outcome) {
   }
   report_.not_registered.assign(missing.begin(), missing.end());
 
-  const Result<void> folder = make_folders(task_.workspace() / "out", 0700);
-  if (!folder) co_return folder;
-  std::vector<std::pair<std::string, std::string>> files = std::move(encoded.files);
-  for (auto& file : preview.files) files.push_back(std::move(file));
-  for (auto& [rel_path, bytes] : files) {
-    const Result<void> done = co_await put(rel_path, std::move(bytes));
-    if (!done) co_return done;
+  for (const Encoded* each : {&encoded, &preview}) {
+    for (const std::string& rel_path : each->rel_paths) {
+      const Result<void> done = co_await put(rel_path);
+      if (!done) co_return done;
+    }
   }
   report_.seconds.export_ += seconds_since(start);
   report_.seconds.total = seconds_since(started_);
-  std::string json = to_report_json(report_, model);
-  Result<void> done = co_await put("report.json", std::move(json));
+  std::string report = to_report_json(report_, model);
+  Result<void> done = co_await write_and_put("report.json", std::move(report));
   if (!done) co_return done;
   std::string log = log_.text();
-  done = co_await put("log.txt", std::move(log));
+  done = co_await write_and_put("log.txt", std::move(log));
   if (!done) co_return done;
   if (encoded.error) co_return *encoded.error;
   task_.log().info("sfm.finished",
@@ -89,40 +111,53 @@ Awaitable<Result<void>> Run::deliver(const Outcome& outcome) {
                     {"points", model != nullptr ? model->points.size() : 0},
                     {"seconds", report_.seconds.total},
                     {"colmap_seconds", report_.seconds.colmap}});
-  progress_.step(Stage::export_, Step{1, 1}, "files", "done");
+  progress_.stage(Stage::export_, "done");
   co_return Result<void>();
 }
 
-Awaitable<void> Run::encode(const Model& model, Encoded& out) {
-  const auto work = [&model, &out] {
-    out.files.emplace_back("points.ply", to_ply(model));
-    Result<std::string> draco = to_draco(model);
-    if (draco)
-      out.files.emplace_back("points.drc", std::move(draco).value());
-    else
-      out.error = std::move(draco).error();
-    out.files.emplace_back("cameras.json", to_cameras_json(model));
+Awaitable<void> Run::encode(const Model& model, Encoded& encoded) {
+  const fs::path folder = out();
+  const auto keep = [&](std::string_view rel_path, const Result<void>& written) {
+    if (written)
+      encoded.rel_paths.emplace_back(rel_path);
+    else if (!encoded.error)
+      encoded.error = written.error();
+  };
+  const auto work = [&] {
+    keep("model.zip", write_model_zip(folder, model));
+    keep("points.ply", write_plain(folder / "points.ply", to_ply(model)));
+    const Result<std::string> draco = to_draco(model);
+    keep("points.drc", draco ? write_plain(folder / "points.drc", *draco) : draco.error());
+    keep("cameras.json", write_plain(folder / "cameras.json", to_cameras_json(model)));
   };
   co_await offload(task_.compute(), work);
 }
 
-Awaitable<void> Run::picture(const Model& model, Encoded& out) {
+Awaitable<void> Run::picture(const Model& model, Encoded& encoded) {
   const std::string text = caption(model);
-  const auto work = [this, &model, &text, &out] {
-    Result<std::string> png = draw(model, photos_.folder, text);
-    if (png)
-      out.files.emplace_back("preview.png", std::move(png).value());
-    else
-      out.error = std::move(png).error();
+  const fs::path path = out() / "preview.png";
+  const auto work = [&]() -> Result<void> {
+    const Result<std::string> png = draw(model, photos_.folder, text);
+    if (!png) return png.error();
+    return write_plain(path, *png);
   };
-  co_await offload(task_.compute(), work);
+  const Result<void> drawn = co_await offload(task_.compute(), work);
+  if (drawn)
+    encoded.rel_paths.emplace_back("preview.png");
+  else
+    encoded.error = drawn.error();
 }
 
-Awaitable<Result<void>> Run::put(std::string rel_path, std::string bytes) {
-  const fs::path path = task_.workspace() / "out" / rel_path;
-  const auto work = [&path, &bytes] { return write_plain(path, bytes); };
+Awaitable<Result<void>> Run::write_and_put(std::string rel_path, std::string bytes) {
+  const fs::path path = out() / rel_path;
+  const auto work = [&] { return write_plain(path, bytes); };
   const Result<void> written = co_await offload(task_.compute(), work);
   if (!written) co_return written;
+  co_return co_await put(std::move(rel_path));
+}
+
+Awaitable<Result<void>> Run::put(std::string rel_path) {
+  const fs::path path = out() / rel_path;
   const storage::PutOptions plain{};
   const Result<storage::Artifact> artifact =
       co_await task_.outputs().put_file(std::move(rel_path), path, plain);

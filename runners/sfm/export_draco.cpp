@@ -8,6 +8,10 @@
 namespace pn::runners::sfm {
 
 Result<std::string> to_draco(const Model& model) {
+  // Its encoder reads past the end of an empty cloud.
+  if (model.points.empty()) {
+    return Error(ErrorKind::internal, "draco_failed", "there are no points for Draco to encode");
+  }
   draco::PointCloudBuilder builder;
   builder.Start(static_cast<draco::PointIndex::ValueType>(model.points.size()));
   const int positions =
@@ -27,9 +31,8 @@ Result<std::string> to_draco(const Model& model) {
   encoder.SetSpeedOptions(3, 3);  // draco_encoder's own default level
   encoder.SetAttributeQuantization(draco::GeometryAttribute::POSITION, 13);
   draco::EncoderBuffer buffer;
-  const draco::Status status =
-      cloud ? encoder.EncodePointCloudToBuffer(*cloud, &buffer)
-            : draco::Status(draco::Status::DRACO_ERROR, "the cloud has no points");
+  if (!cloud) return Error(ErrorKind::internal, "draco_failed", "Draco refused the points");
+  const draco::Status status = encoder.EncodePointCloudToBuffer(*cloud, &buffer);
   if (!status.ok()) {
     return Error(ErrorKind::internal,
                  "draco_failed",

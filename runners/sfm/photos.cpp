@@ -1,9 +1,11 @@
 #include "runners/sfm/photos.hpp"
 
 #include "base/file.hpp"
+#include "storage/archive.hpp"
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <cctype>
 #include <set>
 #include <string_view>
@@ -61,9 +63,7 @@ std::string safe_name(std::string_view name) {
 
 class Collector {
  public:
-  explicit Collector(fs::path folder, const Unpack& unpack) : unpack_(unpack) {
-    set_.folder = std::move(folder);
-  }
+  explicit Collector(fs::path folder) { set_.folder = std::move(folder); }
 
   Result<void> add_input(const storage::InputFile& input) {
     const std::string name = input.name.empty() ? input.path.filename().string() : input.name;
@@ -114,31 +114,20 @@ class Collector {
   }
 
   Result<void> add_archive(const fs::path& archive, const std::string& name) {
-    if (!unpack_) {
-      return Error(ErrorKind::rejected,
-                   "bad_archive",
-                   "this build cannot open archives; give the photos of " + name + " one by one");
-    }
     const fs::path folder = set_.folder.parent_path() / ("unpacked" + std::to_string(archives_++));
     const Result<void> made = make_folders(folder, 0700);
     if (!made) return made;
-    const Result<void> unpacked = unpack_(archive, folder);
+    const std::atomic<bool> stop{false};
+    Result<storage::Extracted> unpacked =
+        storage::extract(archive, folder, storage::ExtractLimits(), stop);
     if (!unpacked) {
-      Error error = within(name, unpacked.error());
-      if (error.kind != ErrorKind::full) {
-        error.kind = ErrorKind::rejected;
-        error.code = "bad_archive";
+      Error error = within(name, std::move(unpacked).error());
+      if (error.kind == ErrorKind::corrupt || error.kind == ErrorKind::rejected) {
+        error = Error(ErrorKind::rejected, "bad_archive", error.detail);
       }
       return error;
     }
-    std::vector<fs::path> files;
-    std::error_code failed;
-    for (fs::recursive_directory_iterator at(folder, failed), end; !failed && at != end;
-         at.increment(failed)) {
-      std::error_code ignored;
-      if (at->symlink_status(ignored).type() == fs::file_type::regular) files.push_back(at->path());
-    }
-    if (failed) return from_errno(failed.value(), "cannot list what was in " + name);
+    std::vector<fs::path>& files = unpacked->files;
     std::sort(files.begin(), files.end());
     for (const fs::path& file : files) {
       // "._x.jpg" holds what macOS knows about x.jpg.
@@ -172,7 +161,6 @@ class Collector {
     return {};
   }
 
-  const Unpack& unpack_;
   PhotoSet set_;
   std::set<std::string> names_;
   int archives_ = 0;
@@ -188,11 +176,10 @@ bool PhotoSet::one_size() const {
 }
 
 Result<PhotoSet> collect_photos(const std::vector<storage::InputFile>& inputs,
-                                const fs::path& folder,
-                                const Unpack& unpack) {
+                                const fs::path& folder) {
   const Result<void> made = make_folders(folder, 0700);
   if (!made) return made.error();
-  Collector collector(folder, unpack);
+  Collector collector(folder);
   for (const storage::InputFile& input : inputs) {
     const Result<void> added = collector.add_input(input);
     if (!added) return added.error();

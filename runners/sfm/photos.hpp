@@ -6,7 +6,6 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -26,10 +25,6 @@ struct PhotoSet {
   [[nodiscard]] bool one_size() const;
 };
 
-/// Unpacks an archive into an empty folder, refusing what would leave it.
-using Unpack = std::function<Result<void>(const std::filesystem::path& archive,
-                                          const std::filesystem::path& folder)>;
-
 /// The fewest photos a reconstruction is tried with.
 inline constexpr std::size_t kFewestPhotos = 3;
 
@@ -39,7 +34,6 @@ inline constexpr std::size_t kFewestPhotos = 3;
 ///
 /// Kind `rejected`: "no_photos", "too_few_photos", "bad_archive". Blocks: call it on a pool.
 Result<PhotoSet> collect_photos(const std::vector<storage::InputFile>& inputs,
-                                const std::filesystem::path& folder,
-                                const Unpack& unpack);
+                                const std::filesystem::path& folder);
 
 }  // namespace pn::runners::sfm

@@ -37,6 +37,29 @@ Colour depth_colour(double share) {
   return mix(kSteps.at(low), kSteps.at(low + 1), at - static_cast<double>(low));
 }
 
+/// Stretched from its darkest to its brightest and lifted a little: a faded photo that was dark
+/// would be no photo.
+Image levelled(const Image& photo) {
+  std::array<std::size_t, 256> counts{};
+  for (const std::uint8_t value : photo.pixels) ++counts.at(value);
+  const auto level = [&](double share) {
+    std::size_t left = static_cast<std::size_t>(share * static_cast<double>(photo.pixels.size()));
+    std::size_t value = 0;
+    while (value < 255 && counts.at(value) <= left) left -= counts.at(value++);
+    return static_cast<double>(value);
+  };
+  const double dark = level(0.01);
+  const double bright = std::max(level(0.97), dark + 32);
+  std::array<std::uint8_t, 256> table{};
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    const double share = std::clamp((static_cast<double>(i) - dark) / (bright - dark), 0.0, 1.0);
+    table.at(i) = static_cast<std::uint8_t>(std::pow(share, 0.75) * 255);
+  }
+  Image out = photo;
+  for (std::uint8_t& value : out.pixels) value = table.at(value);
+  return out;
+}
+
 double percentile(std::vector<double> values, double share) {
   if (values.empty()) return 0;
   const auto at =
@@ -163,8 +186,8 @@ void find_extent(Scene& scene) {
 /// Turned aside and above, so that depth shows, and zoomed to hold cloud and cameras.
 Eye place_eye(const Scene& scene) {
   const Frame frame = frame_of(scene.model, scene.view);
-  constexpr double kAside = 40 * std::numbers::pi / 180;
-  constexpr double kAbove = 28 * std::numbers::pi / 180;
+  constexpr double kAside = 22 * std::numbers::pi / 180;
+  constexpr double kAbove = 24 * std::numbers::pi / 180;
   const Vec3 level = frame.ahead * -std::cos(kAside) - frame.right * std::sin(kAside);
   const Vec3 towards_eye = level * std::cos(kAbove) - frame.down * std::sin(kAbove);
   double reach = scene.radius;
@@ -206,49 +229,81 @@ Eye place_eye(const Scene& scene) {
   return eye;
 }
 
+/// A point of the chosen photo, where it is in the photo, in the world, and how far from the
+/// camera.
+struct Knot {
+  Place place;
+  Vec3 position;
+  double depth = 0;
+};
+using Corners = std::array<std::size_t, 3>;
+
+std::vector<Corners> triangles_of(const std::vector<Knot>& knots) {
+  std::vector<Place> places;
+  places.reserve(knots.size());
+  for (const Knot& knot : knots) places.push_back(knot.place);
+  return triangulate(places);
+}
+
+std::vector<Knot> knots_of(const Scene& scene) {
+  std::unordered_map<std::uint64_t, Vec3> positions;
+  for (const Point& point : scene.model.points) positions.emplace(point.id, point.position);
+  std::vector<Knot> out;
+  const Mat3 turn = rotation(scene.view.q);
+  for (const Observation& observation : scene.view.observations) {
+    const auto at = positions.find(observation.point);
+    if (at == positions.end()) continue;
+    const double depth = (turn * at->second + scene.view.t).z;
+    if (depth > 0) out.push_back({{observation.x, observation.y}, at->second, depth});
+  }
+  const std::size_t step = out.size() / kReliefPoints + 1;
+  std::size_t index = 0;
+  std::erase_if(out, [&](const Knot&) { return index++ % step != 0; });
+  return out;
+}
+
+/// Points that lie far before or behind all that surrounds them in the photo would be spikes.
+std::vector<Knot> without_spikes(std::vector<Knot> knots) {
+  std::vector<std::vector<double>> around(knots.size());
+  for (const Corners& corners : triangles_of(knots)) {
+    for (std::size_t i = 0; i < 3; ++i) {
+      around[corners.at(i)].push_back(knots[corners.at((i + 1) % 3)].depth);
+      around[corners.at(i)].push_back(knots[corners.at((i + 2) % 3)].depth);
+    }
+  }
+  std::size_t index = 0;
+  std::erase_if(knots, [&](const Knot& knot) {
+    const std::vector<double>& depths = around[index++];
+    return !depths.empty() && std::abs(percentile(depths, 0.5) / knot.depth - 1) > 0.08;
+  });
+  return knots;
+}
+
 /// The photo on a surface through the points it sees: what makes scattered dots a thing.
 void draw_relief(Canvas& canvas, const Scene& scene, const Eye& eye) {
-  std::unordered_map<std::uint64_t, std::size_t> index_of;
-  for (std::size_t i = 0; i < scene.model.points.size(); ++i) {
-    index_of.emplace(scene.model.points[i].id, i);
-  }
-  std::vector<const Observation*> seen;
-  for (const Observation& observation : scene.view.observations) {
-    if (observation.point != kNoPoint) seen.push_back(&observation);
-  }
-  const std::size_t step = seen.size() / kReliefPoints + 1;
-  std::vector<Place> places;
-  std::vector<Vec3> positions;
-  for (std::size_t i = 0; i < seen.size(); i += step) {
-    const auto at = index_of.find(seen[i]->point);
-    if (at == index_of.end()) continue;
-    places.push_back({seen[i]->x, seen[i]->y});
-    positions.push_back(scene.model.points[at->second].position);
-  }
   const Camera* camera = scene.model.camera(scene.view.camera);
   if (camera == nullptr || camera->width == 0) return;
   const double scale = static_cast<double>(scene.photo.width) / static_cast<double>(camera->width);
-  const double longest = 0.16 * static_cast<double>(std::max(camera->width, camera->height));
-  const Mat3 turn = rotation(scene.view.q);
-  for (const std::array<std::size_t, 3>& corners : triangulate(places)) {
+  const double longest = 0.4 * static_cast<double>(std::max(camera->width, camera->height));
+  const std::vector<Knot> knots = without_spikes(knots_of(scene));
+  for (const Corners& corners : triangles_of(knots)) {
     std::array<Vertex, 3> drawn;
     double nearest = 1e300;
     double farthest = 0;
     double side = 0;
     for (std::size_t i = 0; i < 3; ++i) {
-      const std::size_t a = corners.at(i);
-      const std::size_t b = corners.at((i + 1) % 3);
-      drawn.at(i) = eye.see(positions[a]);
-      drawn.at(i).u = places[a].x * scale;
-      drawn.at(i).v = places[a].y * scale;
-      const double depth = (turn * positions[a] + scene.view.t).z;
-      nearest = std::min(nearest, depth);
-      farthest = std::max(farthest, depth);
-      side = std::max(side, std::hypot(places[a].x - places[b].x, places[a].y - places[b].y));
+      const Knot& knot = knots[corners.at(i)];
+      const Place& next = knots[corners.at((i + 1) % 3)].place;
+      drawn.at(i) = eye.see(knot.position);
+      drawn.at(i).u = knot.place.x * scale;
+      drawn.at(i).v = knot.place.y * scale;
+      nearest = std::min(nearest, knot.depth);
+      farthest = std::max(farthest, knot.depth);
+      side = std::max(side, std::hypot(knot.place.x - next.x, knot.place.y - next.y));
     }
     // No skin across a step in depth, nor where the photo shows nothing that could be measured.
-    if (nearest <= 0 || farthest > 1.15 * nearest || side > longest) continue;
-    canvas.triangle(drawn, scene.photo, 0.62, mix(kTop, kBottom, 0.5));
+    if (farthest > 1.25 * nearest || side > longest) continue;
+    canvas.triangle(drawn, scene.photo, 0.8, mix(kTop, kBottom, 0.5));
   }
 }
 
@@ -313,7 +368,7 @@ void draw_right(Canvas& canvas, Scene& scene) {
 }
 
 void draw_left(Canvas& canvas, const Scene& scene, Clip where) {
-  canvas.picture(scene.photo, where, 0.5);
+  canvas.picture(scene.photo, where, 0.62);
   const Camera* camera = scene.model.camera(scene.view.camera);
   if (camera == nullptr || camera->width == 0) return;
   const double scale = (where.right - where.left) / static_cast<double>(camera->width);
@@ -361,6 +416,7 @@ Image draw_preview(const Model& model,
                    const View& view,
                    const Image& photo,
                    std::string_view caption) {
+  const Image bright = levelled(photo);
   Canvas canvas(kWidth, kHeight);
   canvas.gradient(kTop, kBottom);
   constexpr int kMargin = 56;
@@ -376,7 +432,7 @@ Image draw_preview(const Model& model,
   const Clip left{kMargin, top, kMargin + width, top + height};
   Scene scene{model,
               view,
-              photo,
+              bright,
               Palette(model, view),
               {left.right + kMargin, kPanelTop - 60, kWidth - kMargin / 2, kPanelBottom + 40},
               {}};

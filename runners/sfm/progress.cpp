@@ -34,8 +34,11 @@ void Progress::tell(Stage stage, Step step, std::string_view unit, std::string_v
       step.total == 0
           ? 0
           : std::min(1.0, static_cast<double>(step.done) / static_cast<double>(step.total));
-  const double pct = kEnds.at(index) + share * (kEnds.at(index + 1) - kEnds.at(index));
-  Json out = {{"stage", name(stage)}, {"pct", static_cast<int>(pct)}};
+  const double within = kEnds.at(index) + share * (kEnds.at(index + 1) - kEnds.at(index));
+  // Only a second try goes back: a stage may run several programs.
+  if (stage == Stage::features && step.total == 0) pct_ = 0;
+  pct_ = std::max(pct_, static_cast<int>(within));
+  Json out = {{"stage", name(stage)}, {"pct", pct_}};
   if (step.total > 0) {
     out["done"] = step.done;
     out["total"] = step.total;

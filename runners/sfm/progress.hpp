@@ -28,6 +28,7 @@ class Progress {
   TaskContext& task_;
   std::optional<Stage> last_stage_;
   SteadyTime last_told_{};
+  int pct_ = 0;
 };
 
 }  // namespace pn::runners::sfm

@@ -93,7 +93,7 @@ Awaitable<Result<void>> Run::gather() {
     for (storage::InputFile& file : input->files) files.push_back(std::move(file));
   }
   const fs::path folder = task_.workspace() / "photos";
-  const auto work = [&files, &folder] { return collect_photos(files, folder, Unpack()); };
+  const auto work = [&files, &folder] { return collect_photos(files, folder); };
   Result<PhotoSet> photos = co_await offload(task_.compute(), work);
   if (!photos) co_return std::move(photos).error();
   photos_ = std::move(photos).value();

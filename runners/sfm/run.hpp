@@ -11,6 +11,7 @@
 #include "runners/sfm/report.hpp"
 #include "runners/sfm/sfm.hpp"
 
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -38,9 +39,9 @@ class Run final {
     std::optional<Error> shortfall;
     Profile profile = Profile::standard;
   };
-  /// The artifacts of a model, ready to be put.
+  /// Artifacts written into the workspace's out/, ready to be put.
   struct Encoded {
-    std::vector<std::pair<std::string, std::string>> files;  ///< rel_path, bytes
+    std::vector<std::string> rel_paths;
     std::optional<Error> error;
   };
 
@@ -63,7 +64,9 @@ class Run final {
   Awaitable<Result<void>> deliver(const Outcome& outcome);
   Awaitable<void> encode(const Model& model, Encoded& out);
   Awaitable<void> picture(const Model& model, Encoded& out);
-  Awaitable<Result<void>> put(std::string rel_path, std::string bytes);
+  Awaitable<Result<void>> write_and_put(std::string rel_path, std::string bytes);
+  Awaitable<Result<void>> put(std::string rel_path);
+  [[nodiscard]] std::filesystem::path out() const;
   [[nodiscard]] std::string caption(const Model& model) const;
   [[nodiscard]] std::size_t photo_count() const {
     return photos_.photos.size() + photos_.unreadable.size();

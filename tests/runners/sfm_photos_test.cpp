@@ -1,0 +1,188 @@
+#include "base/file.hpp"
+#include "runners/sfm/photos.hpp"
+#include "storage/archive.hpp"
+#include "tests/runners/sfm_support.hpp"
+
+#include <atomic>
+
+#include <catch2/catch.hpp>
+#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp
+
+namespace pn::runners::sfm {
+namespace {
+
+namespace fs = std::filesystem;
+using Names = std::vector<std::string>;
+
+struct Folder {
+  fs::path path;
+  std::vector<storage::InputFile> inputs;
+
+  Folder() {
+    std::string pattern = (fs::temp_directory_path() / "pn-photos-XXXXXX").string();
+    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
+    path = pattern;
+  }
+  ~Folder() { fs::remove_all(path); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+
+  void add(const std::string& name, const std::string& bytes) {
+    const fs::path at = path / "in" / std::to_string(inputs.size());
+    write_bytes(at, bytes);
+    storage::InputFile input;
+    input.path = at;
+    input.name = name;
+    inputs.push_back(input);
+  }
+  void add_zip(const std::string& name,
+               const std::vector<std::pair<std::string, std::string>>& files) {
+    std::vector<storage::ZipEntry> entries;
+    for (const auto& [entry, bytes] : files) {
+      const fs::path at = path / "packed" / std::to_string(entries.size());
+      write_bytes(at, bytes);
+      entries.push_back({entry, at});
+    }
+    const std::atomic<bool> stop{false};
+    REQUIRE(storage::write_stored_zip(path / "made.zip", entries, stop));
+    add(name, *read_file(path / "made.zip", 1 << 20));
+  }
+  Result<PhotoSet> collect() { return collect_photos(inputs, path / "photos"); }
+};
+
+Names names(const PhotoSet& set) {
+  Names out;
+  for (const Photo& photo : set.photos) out.push_back(photo.name);
+  return out;
+}
+
+Image picture(int width, int height) {
+  Image image(width, height);
+  for (std::size_t i = 0; i < image.pixels.size(); ++i) {
+    image.pixels[i] = static_cast<std::uint8_t>(i * 5);
+  }
+  return image;
+}
+
+}  // namespace
+
+TEST_CASE("photos: in order of their names, whatever order they came in", "[runners][sfm]") {
+  Folder folder;
+  for (const char* name : {"c.pgm", "a.pgm", "b.pgm"}) folder.add(name, pgm());
+  const Result<PhotoSet> set = folder.collect();
+  REQUIRE(set);
+  CHECK(names(*set) == Names{"a.pgm", "b.pgm", "c.pgm"});
+  CHECK(set->one_size());
+  CHECK(set->warnings.empty());
+  CHECK(fs::file_size(folder.path / "photos" / "b.pgm") == pgm().size());
+}
+
+TEST_CASE("photos: names are made safe and unique", "[runners][sfm]") {
+  Folder folder;
+  folder.add("same.pgm", pgm(64, 48, 1));
+  folder.add("same.pgm", pgm(64, 48, 2));
+  folder.add("../up and/away.pgm", pgm());
+  folder.add("no-extension", pgm());
+  folder.add("wrong.jpg", pgm());
+  const Result<PhotoSet> set = folder.collect();
+  REQUIRE(set);
+  CHECK(names(*set) ==
+        Names{"_up_and_away.pgm", "no-extension.pgm", "same.pgm", "same_2.pgm", "wrong.jpg.pgm"});
+}
+
+TEST_CASE("photos: too few is said once and for all", "[runners][sfm]") {
+  Folder folder;
+  const auto [count, code] = GENERATE(
+      table<int, std::string>({{0, "no_photos"}, {1, "too_few_photos"}, {2, "too_few_photos"}}));
+  for (int i = 0; i < count; ++i) folder.add("p" + std::to_string(i), pgm());
+  folder.add("notes.txt", "these are notes");
+  const Result<PhotoSet> set = folder.collect();
+  REQUIRE_FALSE(set);
+  CHECK(set.error().kind == ErrorKind::rejected);
+  CHECK(set.error().code == code);
+}
+
+TEST_CASE("photos: what is broken is named, what is no photo is left out", "[runners][sfm]") {
+  Folder folder;
+  for (const char* name : {"a", "b", "c"}) folder.add(name, pgm());
+  folder.add("cut.pgm", pgm().substr(0, 200));
+  folder.add("torn.jpg", std::string("\xff\xd8\xff\xe0 and no more", 17));
+  folder.add("half.png", "\x89PNG\r\n\x1a\n and no more");
+  folder.add("notes.txt", "these are notes");
+  const Result<PhotoSet> set = folder.collect();
+  REQUIRE(set);
+  CHECK(set->photos.size() == 3);
+  CHECK(set->unreadable == Names{"cut.pgm", "torn.jpg", "half.png"});
+  REQUIRE(set->warnings.size() == 4);
+  CHECK_THAT(set->warnings[0], Catch::Contains("cut.pgm") && Catch::Contains("ends too early"));
+  CHECK_THAT(set->warnings[3], Catch::Contains("notes.txt"));
+}
+
+TEST_CASE("photos: out of an archive", "[runners][sfm]") {
+  Folder folder;
+  folder.add("loose.pgm", pgm());
+  folder.add_zip("more.zip",
+                 {{"trip/b.pgm", pgm()},
+                  {"trip/a.pgm", pgm(32, 32)},
+                  {"trip/readme.txt", "hello"},
+                  {"__MACOSX/trip/._a.pgm", pgm()}});
+  const Result<PhotoSet> set = folder.collect();
+  REQUIRE(set);
+  CHECK(names(*set) == Names{"a.pgm", "b.pgm", "loose.pgm"});
+  CHECK_FALSE(set->one_size());
+}
+
+TEST_CASE("photos: an archive that is broken or leaves its folder", "[runners][sfm]") {
+  Folder folder;
+  for (const char* name : {"a", "b", "c"}) folder.add(name, pgm());
+  SECTION("broken") { folder.add("x.zip", "PK\x03\x04 and no more"); }
+  SECTION("leaves its folder") { folder.add_zip("x.zip", {{"../out.pgm", pgm()}}); }
+  const Result<PhotoSet> set = folder.collect();
+  REQUIRE_FALSE(set);
+  CHECK(set.error().kind == ErrorKind::rejected);
+  CHECK(set.error().code == "bad_archive");
+  CHECK_THAT(set.error().detail, Catch::Contains("x.zip"));
+  CHECK_FALSE(fs::exists(folder.path / "out.pgm"));
+}
+
+TEST_CASE("images: PNG and PGM come back as they were, smaller when asked", "[runners][sfm]") {
+  Folder folder;
+  const Image image = picture(60, 40);
+  write_bytes(folder.path / "x.png", *encode_png(image));
+  const Result<PhotoInfo> info = probe_photo(folder.path / "x.png");
+  REQUIRE(info);
+  CHECK(info->format == PhotoFormat::png);
+  CHECK((info->width == 60 && info->height == 40));
+  CHECK(read_photo(folder.path / "x.png", 1000)->pixels == image.pixels);
+  const Result<Image> smaller = read_photo(folder.path / "x.png", 20);
+  REQUIRE(smaller);
+  CHECK((smaller->width == 20 && smaller->height == 13));
+
+  write_bytes(folder.path / "x.pgm", "P5 2 1 255\n\x10\x20");
+  CHECK(read_photo(folder.path / "x.pgm", 100)->pixels ==
+        std::vector<std::uint8_t>{16, 16, 16, 32, 32, 32});
+  write_bytes(folder.path / "x.ppm", "P6 1 1 255\nabc");
+  CHECK(read_photo(folder.path / "x.ppm", 100)->pixels == std::vector<std::uint8_t>{97, 98, 99});
+  write_bytes(folder.path / "wide.pgm", std::string("P5 1 1 65535\n\x80\x00", 15));
+  CHECK(read_photo(folder.path / "wide.pgm", 100)->pixels ==
+        std::vector<std::uint8_t>{127, 127, 127});
+}
+
+TEST_CASE("images: headers that lie are refused before anything is allocated", "[runners][sfm]") {
+  Folder folder;
+  const auto [name, bytes] = GENERATE(table<std::string, std::string>({
+      {"no size", "P5\n"},
+      {"zero", "P5 0 10 255\n"},
+      {"too large", "P5 99999999 99999999 255\nx"},
+      {"maximum", "P5 1 1 70000\nxx"},
+      {"only a comment", "P5 # and it never ends"},
+  }));
+  INFO(name);
+  write_bytes(folder.path / "x.pgm", bytes);
+  const Result<PhotoInfo> info = probe_photo(folder.path / "x.pgm");
+  REQUIRE_FALSE(info);
+  CHECK(info.error().code == "bad_photo");
+  CHECK_FALSE(read_photo(folder.path / "x.pgm", 100));
+}
+
+}  // namespace pn::runners::sfm

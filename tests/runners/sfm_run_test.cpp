@@ -1,0 +1,274 @@
+// The flow of one task, with a COLMAP that does what a test says.
+#include "base/json.hpp"
+#include "base/system_clock.hpp"
+#include "runners/sfm/sfm.hpp"
+#include "tests/runners/sfm_support.hpp"
+#include "tests/support/fake_task.hpp"
+#include "tests/support/test_loop.hpp"
+
+#include <deque>
+#include <functional>
+
+#include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
+#include <sqlite3.h>
+
+namespace pn::runners::sfm {
+namespace {
+
+using testing::FakeTask;
+using testing::Started;
+using testing::TestLoop;
+
+/// Each mapper run takes the next model; a database without matches stands in for features.
+class FakeColmap final : public ProcessLauncher {
+ public:
+  std::deque<std::optional<Model>> models;
+  std::vector<std::string> programs;
+  std::string fails_in;  ///< the program that ends with `exit`
+  ProcessExit exit{.code = 1};
+  std::string last_words;
+  Clock* hangs_on = nullptr;
+
+  Awaitable<Result<ProcessExit>> run(ProcessSpec spec) override {
+    const std::string program = spec.arguments.front();
+    programs.push_back(program);
+    spec.on_line("this is " + program);
+    if (hangs_on != nullptr) co_await hangs_on->sleep_for(std::chrono::hours(1));
+    if (program == fails_in) {
+      spec.on_line(last_words);
+      co_return exit;
+    }
+    if (program == "feature_extractor") make_database(spec.folder / value(spec, "--database_path"));
+    if (program == "mapper") {
+      const std::optional<Model> model = models.front();
+      models.pop_front();
+      if (!model) co_return ProcessExit{.code = 1};
+      write_model(spec.folder / value(spec, "--output_path") / "0", *model);
+    }
+    co_return ProcessExit{};
+  }
+
+ private:
+  static std::string value(const ProcessSpec& spec, const std::string& name) {
+    const auto at = std::find(spec.arguments.begin(), spec.arguments.end(), name);
+    return *(at + 1);
+  }
+  static void make_database(const std::filesystem::path& path) {
+    sqlite3* db = nullptr;
+    sqlite3_open(path.c_str(), &db);
+    sqlite3_exec(db,
+                 "CREATE TABLE images(image_id, name);"
+                 "CREATE TABLE keypoints(image_id, rows, cols, data);"
+                 "CREATE TABLE matches(pair_id, rows, data);",
+                 nullptr,
+                 nullptr,
+                 nullptr);
+    sqlite3_close(db);
+  }
+};
+
+struct Fixture {
+  TestLoop loop;
+  SystemClock clock;
+  FakeTask task{clock};
+  FakeColmap colmap;
+  std::unique_ptr<Runner> runner = make_sfm_runner({.colmap = "/usr/bin/colmap"}, colmap);
+
+  void add_photos(int count) {
+    for (int i = 0; i < count; ++i) {
+      const auto path = task.root() / ("photo" + std::to_string(i) + ".pgm");
+      write_bytes(path, pgm(64, 48, i));
+      task.add_input(path);
+    }
+  }
+  Result<void> run() { return loop.run(runner->run(task)); }
+  Json report() { return *parse_json(task.artifact("report.json")); }
+  std::vector<std::string> artifacts() {
+    std::vector<std::string> out;
+    for (const storage::Artifact& artifact : task.artifacts()) out.push_back(artifact.logical_path);
+    std::sort(out.begin(), out.end());
+    return out;
+  }
+};
+
+const std::vector<std::string> kAll{"cameras.json",
+                                    "log.txt",
+                                    "model.zip",
+                                    "points.drc",
+                                    "points.ply",
+                                    "preview.png",
+                                    "report.json"};
+
+Model worse(Model model, double error_px) {
+  for (Point& point : model.points) point.error_px = error_px;
+  return model;
+}
+
+}  // namespace
+
+TEST_CASE_METHOD(Fixture, "sfm: all well", "[runners][sfm][mt]") {
+  add_photos(5);
+  colmap.models = {make_model(5, 100)};
+  REQUIRE(run());
+  CHECK(artifacts() == kAll);
+  CHECK(report()["registered"] == 5);
+  CHECK(report()["attempts"] == 1);
+  CHECK(report()["not_registered"].empty());
+  CHECK(colmap.programs ==
+        std::vector<std::string>{"feature_extractor", "exhaustive_matcher", "mapper"});
+  CHECK_THAT(task.artifact("log.txt"), Catch::Contains("this is mapper"));
+  CHECK_THAT(task.artifact("model.zip"), Catch::StartsWith("PK"));
+  CHECK_THAT(task.progress_seen.back(), Catch::Contains("\"export\""));
+}
+
+TEST_CASE_METHOD(Fixture, "sfm: a second try with the next finer profile", "[runners][sfm][mt]") {
+  add_photos(5);
+  task.task.meta_json = R"({"profile":"fast"})";
+  const auto [name, first, warning] =
+      GENERATE(table<std::string, std::optional<Model>, std::string>({
+          {"no model", std::nullopt, "no reconstruction"},
+          {"too few registered", make_model(3, 100), "3 of 5"},
+          {"a large error", worse(make_model(5, 100), 1.9), "1.90 px"},
+      }));
+  INFO(name);
+  colmap.models = {first, make_model(5, 100)};
+  REQUIRE(run());
+  CHECK(report()["attempts"] == 2);
+  CHECK(report()["profile"] == "default");
+  CHECK(report()["registered"] == 5);
+  CHECK_THAT(report()["warnings"][0].get<std::string>(), Catch::Contains(warning));
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "sfm: two tries that fall short fail for good, with all there is",
+                 "[runners][sfm][mt]") {
+  add_photos(5);
+  SECTION("the better one is kept") {
+    colmap.models = {make_model(3, 100), make_model(2, 100)};
+    const Result<void> done = run();
+    REQUIRE_FALSE(done);
+    CHECK(done.error().code == "too_few_registered");
+    CHECK(done.error().kind == ErrorKind::rejected);
+    CHECK_THAT(done.error().detail, Catch::Contains("3 of 5 photos"));
+    CHECK(artifacts() == kAll);
+    CHECK(report()["registered"] == 3);
+    CHECK(report()["not_registered"].size() == 2);
+  }
+  SECTION("nothing to keep") {
+    colmap.models = {std::nullopt, std::nullopt};
+    const Result<void> done = run();
+    REQUIRE_FALSE(done);
+    CHECK(done.error().code == "no_model");
+    CHECK(artifacts() == std::vector<std::string>{"log.txt", "report.json"});
+    CHECK(report()["attempts"] == 2);
+  }
+  SECTION("there is nothing finer than fine") {
+    task.task.meta_json = R"({"profile":"fine"})";
+    colmap.models = {std::nullopt};
+    const Result<void> done = run();
+    REQUIRE_FALSE(done);
+    CHECK(done.error().kind == ErrorKind::internal);
+    CHECK(report()["attempts"] == 1);
+  }
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "sfm: COLMAP's own failure is no matter of profiles",
+                 "[runners][sfm][mt]") {
+  add_photos(5);
+  const auto [program, exit, words, kind, code] =
+      GENERATE(table<std::string, ProcessExit, std::string, ErrorKind, std::string>({
+          {"feature_extractor", {.code = 1}, "ERROR: bad", ErrorKind::internal, "colmap_failed"},
+          {"exhaustive_matcher",
+           {.code = 134, .signal = 6},
+           "",
+           ErrorKind::internal,
+           "colmap_failed"},
+          {"mapper", {.code = 137, .signal = 9}, "", ErrorKind::internal, "colmap_failed"},
+          {"mapper", {.code = 1}, "what(): bad_alloc", ErrorKind::internal, "colmap_failed"},
+          {"mapper", {.code = 1}, "database or disk is full", ErrorKind::full, "disk_full"},
+      }));
+  INFO(program << " " << exit.code << " " << words);
+  colmap.fails_in = program;
+  colmap.exit = exit;
+  colmap.last_words = words;
+  const Result<void> done = run();
+  REQUIRE_FALSE(done);
+  CHECK(done.error().kind == kind);
+  CHECK(done.error().code == code);
+  CHECK(report()["attempts"] == 1);
+  CHECK_THAT(task.artifact("log.txt"), Catch::Contains(words));
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "sfm: what is wrong with the task is said before COLMAP starts",
+                 "[runners][sfm][mt]") {
+  std::string code;
+  SECTION("no photos") { code = "no_photos"; }
+  SECTION("too few") {
+    add_photos(2);
+    code = "too_few_photos";
+  }
+  SECTION("meta") {
+    add_photos(3);
+    task.task.meta_json = R"({"profiel":"fast"})";
+    code = "bad_meta";
+  }
+  SECTION("intrinsics of other photos") {
+    add_photos(3);
+    task.task.meta_json = R"({"intrinsics":{"params":[600,600,320,240],"width":640,"height":480}})";
+    code = "photo_size";
+  }
+  const Result<void> done = run();
+  REQUIRE_FALSE(done);
+  CHECK(done.error().kind == ErrorKind::rejected);
+  CHECK(done.error().code == code);
+  CHECK(colmap.programs.empty());
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "sfm: an upload's failure does not hide the runner's own",
+                 "[runners][sfm][mt]") {
+  add_photos(5);
+  task.put_fails.emplace(ErrorKind::retry, "http_503", "busy");
+  SECTION("only the upload fails") {
+    colmap.models = {make_model(5, 100)};
+    CHECK(run().error().code == "http_503");
+  }
+  SECTION("both") {
+    colmap.models = {std::nullopt, std::nullopt};
+    CHECK(run().error().code == "no_model");
+  }
+}
+
+TEST_CASE("sfm: cancellation ends it while COLMAP runs", "[runners][sfm][mt]") {
+  Fixture fixture;
+  fixture.add_photos(5);
+  fixture.colmap.hangs_on = &fixture.loop.clock;
+  const auto body = [&]() -> Awaitable<void> {
+    const Result<void> done = co_await fixture.runner->run(fixture.task);
+    CHECK(done.ok());  // not reached
+  };
+  Started started(fixture.loop, body());
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (fixture.colmap.programs.empty() && std::chrono::steady_clock::now() < end) {
+    fixture.loop.context.restart();
+    fixture.loop.context.run_one_for(std::chrono::milliseconds(10));
+  }
+  REQUIRE(fixture.colmap.programs.size() == 1);
+  started.cancel();
+  fixture.loop.poll();
+  CHECK(started.done());
+  CHECK(started.failed());
+  CHECK(fixture.task.artifacts().empty());
+}
+
+TEST_CASE("sfm: a missing COLMAP says how to get it", "[runners][sfm]") {
+  const Result<std::filesystem::path> found = find_colmap("pn-no-colmap", "/usr/bin:/bin");
+  REQUIRE_FALSE(found);
+  CHECK(found.error().code == "colmap_missing");
+  CHECK_THAT(found.error().detail, Catch::Contains("SFM_COLMAP"));
+}
+
+}  // namespace pn::runners::sfm
