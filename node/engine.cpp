@@ -62,7 +62,8 @@ Awaitable<void> Engine::poll() {
     Result<Claim> answer = *std::exchange(answer_, std::nullopt);
     Millis pause{0};
     if (answer) {
-      status_ = {parts_.clock.steady_now(), std::nullopt};
+      status_.last_answer = parts_.clock.steady_now();
+      status_.last_error.reset();
       co_await take(*std::move(answer), pause);
     } else {
       status_.last_error = answer.error();
@@ -82,10 +83,12 @@ Awaitable<void> Engine::poll() {
 /// The poll runs as a child, so that a stop can take it back.
 Awaitable<void> Engine::wait_for_answer() {
   asked_at_ = parts_.clock.steady_now();
+  status_.asking = true;
   asking_.spawn("claim", ask());
   co_await asking_.join();
   // join() leaves the throwing at cancellation switched off for its caller.
   co_await asio::this_coro::throw_if_cancelled(true);
+  status_.asking = false;
 }
 
 Awaitable<void> Engine::ask() {

@@ -19,6 +19,7 @@ namespace pn::node {
 struct PollStatus {
   std::optional<SteadyTime> last_answer;  ///< nothing before the first
   std::optional<Error> last_error;        ///< nothing after a poll that was answered
+  bool asking = false;                    ///< one is under way: a long poll takes its time
 };
 
 /// The slots of a node: one poll at a time while a slot is free, one TaskRun a lease. Thread: the

@@ -143,7 +143,11 @@ Awaitable<Result<void>> HeartbeatLoop::beat() {
     out = std::move(update).error();
     beat_failed(out.error());
   }
-  for (const auto& done : asked) done();
+  if (out || end_ != LeaseEnd::none) {
+    for (const auto& done : asked) done();
+  } else {
+    token_waiters_.insert(token_waiters_.begin(), asked.begin(), asked.end());
+  }
   if (flush_tries_ > 0) {
     --flush_tries_;
     if (clean() || end_ != LeaseEnd::none) flush_tries_ = 0;

@@ -61,7 +61,7 @@ class HeartbeatLoop final {
   Awaitable<void> flush();
 
   /// Beats now: the domain server refused the task token, and only a heartbeat brings another.
-  /// `done` is called once a beat sent after this has been answered, or the lease has ended.
+  /// `done` is called once a beat sent after this has been accepted, or the lease has ended.
   void renew_token(std::function<void()> done);
 
   /// Ends open() soon, for a node that shuts down.

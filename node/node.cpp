@@ -204,7 +204,7 @@ Awaitable<void> Node::Impl::work() {
 Awaitable<void> Node::Impl::watch_stop() {
   while (!stop_wanted) co_await wake.wait();
   parts.logger.info("node.draining",
-                    {{"busy", engine->busy()}, {"limit_s", config.drain_timeout.count()}});
+                    {{"busy", engine->busy()}, {"limit_ms", Millis(config.drain_timeout).count()}});
   engine->request_stop();
   const Deadline drained = config.drain_timeout.count() > 0
                                ? Deadline::in(parts.clock, config.drain_timeout)
@@ -228,8 +228,9 @@ std::vector<Check> Node::Impl::checks() const {
                                       : std::string(auth::name(signed_in.state))});
   const PollStatus& polled = engine->status();
   const bool full = engine->busy() >= config.max_concurrency;
+  const bool heard = polled.last_answer || polled.asking;
   out.push_back({"poll",
-                 (polled.last_answer && !polled.last_error) || full,
+                 (heard && !polled.last_error) || full,
                  polled.last_error    ? to_string(*polled.last_error)
                  : polled.last_answer ? "answered"
                                       : "not answered yet"});

@@ -210,14 +210,14 @@ Awaitable<void> TaskRun::report() {
   const std::vector<storage::Artifact> artifacts = ports_.outputs->artifacts();
   const Millis took = std::chrono::duration_cast<Millis>(parts_.clock.steady_now() - began_);
   if (outcome_ && outcome_->ok()) {
-    logger_.info("task.completed", {{"ms", took.count()}, {"artifacts", artifacts.size()}});
+    logger_.info("task.completed", {{"took_ms", took.count()}, {"artifacts", artifacts.size()}});
     co_await deliver(Outcome::completed, complete_body(lease_, artifacts));
     co_return;
   }
   const Failure failure = why_failed();
   keep_workspace_ = !stopping_;
   logger_.warn("task.failed",
-               {{"ms", took.count()},
+               {{"took_ms", took.count()},
                 {"reason", failure.reason},
                 {"error", failure.error},
                 {"retryable", failure.retryable}});

@@ -270,6 +270,23 @@ TEST_CASE("heartbeat: a new task token is put where the data plane reads it", "[
   CHECK(answered == 1);
 }
 
+TEST_CASE("heartbeat: who waits for a token waits through a failed beat", "[node][heartbeat]") {
+  Fixture f;
+  f.open();
+  f.start();
+  int n = 0;
+  f.dms.on_heartbeat = [&](const Json&) {
+    return ++n < 3 ? Reply(503, std::string()) : Reply(200, Json{{"access_token", "second"}});
+  };
+  int answered = 0;
+  f.beats->renew_token([&] { ++answered; });
+  f.loop.poll();
+  CHECK(answered == 0);
+  f.loop.advance(5s);
+  CHECK(answered == 1);
+  CHECK(f.token.get().reveal() == "second");
+}
+
 TEST_CASE("heartbeat: who waits for a token is told when the lease ends", "[node][heartbeat]") {
   Fixture f;
   f.open();
