@@ -165,11 +165,6 @@ void erase_item(soci::session& session, const DataId& id) {
   session << "DELETE FROM data_items WHERE id = :i", use(id.str());
 }
 
-void erase_domain_data(soci::session& session, const DomainId& domain) {
-  session << "DELETE FROM uploads WHERE domain_id = :d", use(domain.str());
-  session << "DELETE FROM data_items WHERE domain_id = :d", use(domain.str());
-}
-
 std::vector<BlobId> unknown_blobs(soci::session& session, const std::vector<BlobId>& blobs) {
   std::vector<BlobId> out;
   for (const BlobId& blob : blobs) {

@@ -37,10 +37,6 @@ Result<void> insert_item(soci::session& session, const DataItem& item);
 Result<void> update_item(soci::session& session, const DataItem& item);
 void erase_item(soci::session& session, const DataId& id);
 
-/// All records and uploads of a domain that goes. Their bytes are found by the next search for
-/// bytes without a record.
-void erase_domain_data(soci::session& session, const DomainId& domain);
-
 /// Those of `blobs` that no record and no upload knows.
 std::vector<BlobId> unknown_blobs(soci::session& session, const std::vector<BlobId>& blobs);
 

@@ -39,7 +39,9 @@ std::string find_cycle(const JobGraph& graph) {
   std::size_t at = 0;
   while (!left(at)) ++at;
   std::vector<std::size_t> walked;
-  while (std::find(walked.begin(), walked.end(), at) == walked.end()) {
+  std::vector<bool> seen(graph.stages.size(), false);
+  while (!seen[at]) {
+    seen[at] = true;
     walked.push_back(at);
     at = *std::find_if(before[at].begin(), before[at].end(), left);
   }

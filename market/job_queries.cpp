@@ -256,8 +256,8 @@ std::vector<BusyNode> busy_nodes(soci::session& session, const DomainId& domain)
   long long expires = 0;
   soci::statement rows =
       (session.prepare << "SELECT t.node_id, t.id, j.id, s.capability, t.lease_expires_ms"
-                          " FROM tasks t JOIN jobs j ON j.seq = t.job_seq"
-                          " JOIN task_specs s ON s.task_seq = t.seq"
+                          " FROM tasks t CROSS JOIN jobs j ON j.seq = t.job_seq"
+                          " CROSS JOIN task_specs s ON s.task_seq = t.seq"
                           " WHERE t.status IN ('leased', 'running') AND j.domain_id = :d"
                           " ORDER BY t.node_id, t.seq",
        use(domain.str()),
