@@ -22,7 +22,8 @@ class CommandLine final {
   explicit CommandLine(Environment environment) {
     invocation_.environment = std::move(environment);
     invocation_.out = Terminal::of(STDOUT_FILENO, invocation_.environment);
-    app_.require_subcommand(1);
+    // At most one, and not exactly one: an unknown word is better named than "one is missing".
+    app_.require_subcommand(0, 1);
     app_.set_version_flag("--version", [this] {
       version_command(invocation_);
       return std::string();
@@ -44,7 +45,9 @@ class CommandLine final {
       complain(std::string(wrong.what()) + ". Try: " + name_of_chosen() + " --help");
       return kExitConfiguration;
     }
-    return chosen_ ? chosen_() : kExitConfiguration;
+    if (chosen_) return chosen_();
+    complain("no command is given. Try: " + name_of_chosen() + " --help");
+    return kExitConfiguration;
   }
 
  private:
@@ -69,7 +72,7 @@ class CommandLine final {
   /// A group such as "job": nothing by itself.
   CLI::App* group(const std::string& name, const std::string& what) {
     CLI::App* added = app_.add_subcommand(name, what);
-    added->require_subcommand(1);
+    added->require_subcommand(0, 1);
     return added;
   }
 

@@ -50,7 +50,8 @@ Awaitable<Result<DataItem>> find(Client& client, std::string text, std::string t
                     text + ": " + std::to_string(named->size()) +
                         " items have that name. Add --type, or give the id");
   }
-  Result<std::vector<DataItem>> all = co_await client.data.list(DataFilter());
+  DataFilter anything;
+  Result<std::vector<DataItem>> all = co_await client.data.list(std::move(anything));
   if (!all) co_return std::move(all).error();
   for (DataItem& item : *all) {
     if (item.id.str() == text) co_return std::move(item);
@@ -178,7 +179,8 @@ Awaitable<int> rm(Client& client,
                   const std::vector<std::string>& names) {
   Json answer = Json::array();
   for (const std::string& name : names) {
-    const Result<DataItem> item = co_await find(client, name, std::string());
+    std::string any_type;
+    const Result<DataItem> item = co_await find(client, name, std::move(any_type));
     if (!item) co_return failed(item.error());
     const Result<void> removed = co_await client.data.remove(item->id);
     if (!removed.ok()) co_return failed(within(name, removed.error()));

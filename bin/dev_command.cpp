@@ -145,7 +145,6 @@ class Dev final {
   LoopThread market_loop_{"market"};
   asio::io_context control_{1};
   Environment credentials_;
-  log::Logger logger_;
   std::unique_ptr<market::Market> market_;
   std::vector<RunnerState> runners_;
   std::unique_ptr<NodeHost> node_;
@@ -181,13 +180,14 @@ int Dev::open_market() {
   for (const auto& [name, value] : credentials_) environment[name] = value;
   market::ParsedMarketSettings parsed = market::parse_market_settings(environment);
   const log::Options logging = log_options(
-      environment, {.level = log::Level::info, .format = log::Format::text}, parsed.faults);
+      environment, {.level = log::Level::warn, .format = log::Format::text}, parsed.faults);
   if (!parsed.faults.empty()) return refuse(parsed.faults);
-  logger_ = log::Logger(logging, log::stderr_sink());
+  // Quieter than the node, which tells of the same tasks.
+  const log::Logger logger(logging, log::stderr_sink());
   parsed.settings.listen = options_.listen;
   parsed.settings.data_dir = options_.data / "market";
   Result<std::unique_ptr<market::Market>> opened = market::Market::open(
-      market_loop_.executor(), clock_, rng_, logger_, std::move(parsed.settings));
+      market_loop_.executor(), clock_, rng_, logger, std::move(parsed.settings));
   if (!opened) return refuse(opened.error());
   market_ = std::move(*opened);
   return kExitOk;
@@ -199,8 +199,10 @@ int Dev::build_node() {
   node::ParsedConfig parsed = node::parse_config(environment, this_host());
   if (!parsed.faults.empty()) return refuse(parsed.faults);
   runners_ = runner_states(parsed.config, search_path(invocation_));
+  const log::Logger logger({.level = parsed.config.log_level, .format = parsed.config.log_format},
+                           log::stderr_sink());
   Result<std::unique_ptr<NodeHost>> built =
-      NodeHost::build(control_.get_executor(), std::move(parsed.config), runners_, logger_);
+      NodeHost::build(control_.get_executor(), std::move(parsed.config), runners_, logger);
   if (!built) return refuse(built.error());
   node_ = std::move(*built);
   return kExitOk;

@@ -115,6 +115,64 @@ std::string summary(const Invocation& invocation,
   return text;
 }
 
+/// "a, attempt 2, node 1a2b3c4d: reason: explanation".
+std::string failure_line(std::string_view task,
+                         std::int64_t number,
+                         std::string_view node,
+                         std::string_view reason,
+                         std::string_view error) {
+  std::string line = std::string(task) + ", attempt " + std::to_string(number);
+  if (!node.empty()) line += ", node " + std::string(node.substr(0, 8));
+  line += ": " + std::string(reason);
+  if (!error.empty() && error != reason) line += ": " + std::string(error);
+  return line;
+}
+
+/// Of a server that lists attempts: each that failed, with what its receipt explains.
+std::vector<std::string> attempted_failures(const JobDetails& details,
+                                            const TaskRecord& task,
+                                            std::string_view name) {
+  std::vector<std::string> out;
+  for (const AttemptRecord& attempt : details.attempts) {
+    const bool failed = !attempt.outcome.empty() && attempt.outcome != "completed";
+    if (attempt.task != task.id || !failed) continue;
+    std::string error;
+    for (const ReceiptRecord& receipt : details.receipts) {
+      if (receipt.task == task.id && receipt.attempt == attempt.attempt) error = receipt.error;
+    }
+    std::string reason = attempt.reason.empty() ? attempt.outcome : attempt.reason;
+    if (reason == "expired") reason = "the node went silent and its lease ran out";
+    out.push_back(failure_line(name, attempt.attempt, attempt.node, reason, error));
+  }
+  return out;
+}
+
+/// Of one that keeps receipts only: an attempt without one is known by its absence.
+std::vector<std::string> reported_failures(const JobDetails& details,
+                                           const TaskRecord& task,
+                                           std::string_view name) {
+  std::vector<std::string> out;
+  std::int64_t number = 0;
+  for (const ReceiptRecord& receipt : details.receipts) {
+    if (receipt.task != task.id) continue;
+    ++number;
+    if (receipt.reason.empty()) continue;
+    out.push_back(failure_line(name, number, receipt.node, receipt.reason, receipt.error));
+  }
+  if (task.status == "failed" && number < task.attempts) {
+    out.push_back(std::string(name) + ": " + std::to_string(task.attempts - number) +
+                  " of its attempts ended without a report (the node went silent and its lease "
+                  "ran out)");
+  }
+  return out;
+}
+
+std::string printable_lines(const std::vector<std::string>& lines) {
+  std::string out;
+  for (const std::string& line : lines) out += printable(line) + "\n";
+  return out;
+}
+
 }  // namespace
 
 int exit_code_of_job(const JobRecord& job) {
@@ -127,24 +185,9 @@ int exit_code_of_job(const JobRecord& job) {
 std::string failures_text(const JobDetails& details) {
   std::string out;
   for (const TaskRecord& task : details.tasks) {
-    std::int64_t number = 0;
-    for (const ReceiptRecord& receipt : details.receipts) {
-      if (receipt.task != task.id) continue;
-      ++number;
-      if (receipt.reason.empty()) continue;
-      std::string line = task.label.empty() ? task.id.str().substr(0, 8) : task.label;
-      line += ", report " + std::to_string(number);
-      if (!receipt.node.empty()) line += ", node " + receipt.node.substr(0, 8);
-      line += ": " + receipt.reason;
-      if (!receipt.error.empty() && receipt.error != receipt.reason) line += ": " + receipt.error;
-      out += printable(line) + "\n";
-    }
-    const bool silent = task.status == "failed" && number < task.attempts;
-    if (silent) {
-      out +=
-          printable(task.label) + ": " + std::to_string(task.attempts - number) +
-          " of its attempts ended without a report (the node went silent and its lease ran out)\n";
-    }
+    const std::string name = task.label.empty() ? task.id.str().substr(0, 8) : task.label;
+    out += printable_lines(details.attempts.empty() ? reported_failures(details, task, name)
+                                                    : attempted_failures(details, task, name));
   }
   return out;
 }

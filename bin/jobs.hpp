@@ -76,6 +76,7 @@ struct ReceiptArtifact {
 /// One reported attempt. `reason` is empty for a completed one.
 struct ReceiptRecord {
   TaskId task;
+  std::int64_t attempt = 0;  ///< 0: the server does not say
   std::string node;
   std::string reason;
   std::string error;
@@ -83,11 +84,21 @@ struct ReceiptRecord {
   std::vector<ReceiptArtifact> artifacts;
 };
 
+/// One attempt, reported or not: our own marketplace lists them, the public one does not.
+struct AttemptRecord {
+  TaskId task;
+  std::int64_t attempt = 0;
+  std::string node;
+  std::string outcome;  ///< empty: still open
+  std::string reason;
+};
+
 struct JobDetails {
   JobRecord job;
   TaskCounts counts;
   std::vector<TaskRecord> tasks;
   std::vector<ReceiptRecord> receipts;
+  std::vector<AttemptRecord> attempts;  ///< empty: the server does not list them
 };
 
 struct JobListItem {

@@ -35,12 +35,12 @@ Result<JobListItem> read_head(const Json& json) {
   if (job == nullptr) fields.fault("job", "is missing");
   const Json* counts = fields.object("tasks_summary");
   const Result<void> sound = fields.done();
-  if (!sound) return sound.error();
+  if (!sound.ok()) return sound.error();
   JobListItem out;
   JsonFields job_fields(*job, "job");
   out.job = read_job(job_fields);
   const Result<void> job_sound = job_fields.done();
-  if (!job_sound) return job_sound.error();
+  if (!job_sound.ok()) return job_sound.error();
   if (counts != nullptr) {
     JsonFields count_fields(*counts, "tasks_summary");
     out.counts = read_counts(count_fields);
@@ -66,7 +66,7 @@ Result<TaskRecord> read_task(const Json& json) {
     if (progress != meta->end()) out.progress = parse_progress(*progress);
   }
   const Result<void> sound = fields.done();
-  if (!sound) return sound.error();
+  if (!sound.ok()) return sound.error();
   return out;
 }
 
@@ -88,15 +88,17 @@ Result<ReceiptRecord> read_receipt(const Json& json) {
   JsonFields fields(json, "receipt");
   ReceiptRecord out;
   out.task = TaskId(fields.need_string("task_id"));
+  out.attempt = fields.integer("attempt").value_or(0);
   out.node = fields.string("node_id").value_or("");
   out.created_at = fields.time("created_at");
+  out.reason = fields.string("reason").value_or("");
   const Json* meta = fields.object("meta");
   const Result<void> sound = fields.done();
-  if (!sound) return sound.error();
+  if (!sound.ok()) return sound.error();
   if (meta == nullptr) return out;
   // `meta` is the body of the node's complete or fail, more or less: a node may be of any make.
   JsonFields meta_fields(*meta, "receipt");
-  out.reason = meta_fields.string("reason").value_or("");
+  if (out.reason.empty()) out.reason = meta_fields.string("reason").value_or("");
   out.error = meta_fields.string("error").value_or("");
   read_artifacts(meta_fields, out.artifacts);
   if (const Json* details = meta_fields.object("details")) {
@@ -106,6 +108,19 @@ Result<ReceiptRecord> read_receipt(const Json& json) {
     }
     read_artifacts(detail_fields, out.artifacts);
   }
+  return out;
+}
+
+Result<AttemptRecord> read_attempt(const Json& json) {
+  JsonFields fields(json, "attempt");
+  AttemptRecord out;
+  out.task = TaskId(fields.need_string("task_id"));
+  out.attempt = fields.integer("attempt").value_or(0);
+  out.node = fields.string("node_id").value_or("");
+  out.outcome = fields.string("outcome").value_or("");
+  out.reason = fields.string("reason").value_or("");
+  const Result<void> sound = fields.done();
+  if (!sound.ok()) return sound.error();
   return out;
 }
 
@@ -142,8 +157,9 @@ Result<JobDetails> parse_job_details(const Json& json) {
   JsonFields fields(json, "job");
   const Json* tasks = fields.array("tasks");
   const Json* receipts = fields.array("receipts");
+  const Json* attempts = fields.array("attempts");
   const Result<void> sound = fields.done();
-  if (!sound) return sound.error();
+  if (!sound.ok()) return sound.error();
   if (tasks != nullptr) {
     for (const Json& item : *tasks) {
       Result<TaskRecord> task = read_task(item);
@@ -158,6 +174,13 @@ Result<JobDetails> parse_job_details(const Json& json) {
       out.receipts.push_back(std::move(*receipt));
     }
   }
+  if (attempts != nullptr) {
+    for (const Json& item : *attempts) {
+      Result<AttemptRecord> attempt = read_attempt(item);
+      if (!attempt) return std::move(attempt).error();
+      out.attempts.push_back(std::move(*attempt));
+    }
+  }
   return out;
 }
 
@@ -168,7 +191,7 @@ Result<JobPage> parse_job_page(const Json& json) {
   JobPage out;
   out.next_cursor = fields.string("next_cursor").value_or("");
   const Result<void> sound = fields.done();
-  if (!sound) return sound.error();
+  if (!sound.ok()) return sound.error();
   for (const Json& item : *items) {
     Result<JobListItem> head = read_head(item);
     if (!head) return std::move(head).error();
@@ -183,7 +206,7 @@ Result<JobId> parse_submitted(std::string_view body) {
   JsonFields fields(*json, "submitted job");
   JobId id(fields.need_string("job_id"));
   const Result<void> sound = fields.done();
-  if (!sound) return sound.error();
+  if (!sound.ok()) return sound.error();
   return id;
 }
 

@@ -1,50 +1,38 @@
 #include "bin/runner_set.hpp"
 
+#include "base/result.hpp"
 #include "runners/noop/noop.hpp"
+#include "runners/sfm/sfm.hpp"
 
 #include <algorithm>
 #include <filesystem>
+#include <thread>
 #include <utility>
-
-#include <unistd.h>
 
 namespace pn::bin {
 namespace {
 
-namespace fs = std::filesystem;
-
-bool runnable(const fs::path& file) {
-  std::error_code failed;
-  return fs::is_regular_file(file, failed) && ::access(file.c_str(), X_OK) == 0;
-}
-
 RunnerState noop_state(Capability capability) {
-  return {.capability = std::move(capability), .runner = "noop", .ready = true, .missing = ""};
+  RunnerState state;
+  state.capability = std::move(capability);
+  state.runner = "noop";
+  state.ready = true;
+  return state;
 }
 
 }  // namespace
 
-std::string find_program(const std::string& program, const std::string& search_path) {
-  if (program.find('/') != std::string::npos) return runnable(program) ? program : "";
-  for (std::string_view rest = search_path; !rest.empty();) {
-    const std::size_t colon = rest.find(':');
-    const std::string_view folder = rest.substr(0, colon);
-    rest.remove_prefix(colon == std::string_view::npos ? rest.size() : colon + 1);
-    const fs::path file = fs::path(folder.empty() ? "." : folder) / program;
-    if (runnable(file)) return file.string();
-  }
-  return "";
-}
-
 std::vector<RunnerState> runner_states(const node::Config& config, const std::string& search_path) {
   std::vector<RunnerState> out;
   RunnerState sfm;
-  sfm.capability = Capability("/spatial/sfm/v1");
+  sfm.capability = Capability(std::string(runners::sfm::kCapability));
   sfm.runner = "sfm";
-  sfm.ready = !find_program(config.sfm_colmap, search_path).empty();
-  if (!sfm.ready) {
-    sfm.missing = "COLMAP is not installed: no program \"" + config.sfm_colmap +
-                  "\" is found. Install the package colmap, or set SFM_COLMAP";
+  Result<std::filesystem::path> colmap = runners::sfm::find_colmap(config.sfm_colmap, search_path);
+  sfm.ready = colmap.ok();
+  if (colmap) {
+    sfm.program = std::move(*colmap);
+  } else {
+    sfm.missing = colmap.error().detail;
   }
   out.push_back(std::move(sfm));
   if (config.enable_noop) {
@@ -67,9 +55,18 @@ void register_runners(const std::vector<RunnerState>& states,
                       runners::Registry& registry) {
   const std::shared_ptr<runners::Runner> noop =
       runners::make_noop_runner({.sleep = config.noop_sleep});
-  static_cast<void>(launcher);
   for (const RunnerState& state : states) {
-    if (state.ready && state.runner == "noop") registry.add(state.capability, noop);
+    if (!state.ready) continue;
+    if (state.runner == "noop") {
+      registry.add(state.capability, noop);
+    } else {
+      runners::sfm::SfmSettings settings;
+      settings.colmap = state.program;
+      settings.threads = config.sfm_threads.value_or(
+          static_cast<int>(std::max(1U, std::thread::hardware_concurrency())));
+      settings.grace = config.cancel_grace;
+      registry.add(state.capability, runners::sfm::make_sfm_runner(std::move(settings), launcher));
+    }
   }
 }
 
