@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cmath>
 #include <cstdio>
 #include <set>
 
@@ -109,8 +110,8 @@ Awaitable<Result<void>> Run::deliver(const Outcome& outcome) {
   task_.log().info("sfm.finished",
                    {{"registered", model != nullptr ? model->views.size() : 0},
                     {"points", model != nullptr ? model->points.size() : 0},
-                    {"seconds", report_.seconds.total},
-                    {"colmap_seconds", report_.seconds.colmap}});
+                    {"took_ms", std::lround(report_.seconds.total * 1000)},
+                    {"colmap_ms", std::lround(report_.seconds.colmap * 1000)}});
   progress_.stage(Stage::export_, "done");
   co_return Result<void>();
 }

@@ -38,8 +38,7 @@ TEST_CASE("sfm: the real COLMAP reconstructs the toy castle", "[runners][sfm][co
     task.add_input(kCastel / name.data());
   }
   // Small, so that the default tests stay quick; K is what makes five photos enough.
-  task.task.meta_json =
-      std::string(R"({"profile":"default","max_features":2000,)") + kIntrinsics + "}";
+  task.task.meta_json = std::string(R"({"profile":"fast",)") + kIntrinsics + "}";
   const auto launcher = make_process_launcher(loop.executor(), clock);
   const auto runner = make_sfm_runner({.colmap = *colmap, .threads = 2}, *launcher);
   const Result<void> done = loop.run(runner->run(task), std::chrono::seconds(55));
@@ -50,7 +49,7 @@ TEST_CASE("sfm: the real COLMAP reconstructs the toy castle", "[runners][sfm][co
   CHECK(report["points"].get<int>() > 150);
   // The castle turns before a fixed camera: with the background left in, this is 0.9.
   CHECK(report["mean_error_px"].get<double>() < 0.7);
-  CHECK(report["warnings"].size() == 1);
+  CHECK_THAT(report["warnings"].dump(), Catch::Contains("background"));
   CHECK(report["intrinsics"]["refined"] == false);
   CHECK(task.artifacts().size() == 7);
   CHECK_THAT(task.artifact("log.txt"), Catch::Contains("Registering image"));
