@@ -3,12 +3,14 @@
 #include "market/data_service.hpp"
 #include "market/data_store.hpp"
 #include "market/file_blobs.hpp"
+#include "market/sqlite.hpp"
 #include "tests/http/raw_client.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -78,6 +80,15 @@ class DomainServer {
     auto database = Database::open(folder_ / "m.sqlite", loop.clock, {});
     REQUIRE(database.ok());
     database_ = std::move(*database);
+    const std::function<Result<void>(soci::session&)> domains =
+        [](soci::session& session) -> Result<void> {
+      execute(session,
+              "INSERT INTO domain_servers VALUES('s', 'o', 'main', 'http://market.test');"
+              "INSERT INTO domains(id, name, organization_id, domain_server_id, created_ms)"
+              " VALUES('d-1', 'one', 'o', 's', 0), ('d-2', 'two', 'o', 's', 0)");
+      return {};
+    };
+    REQUIRE(database_->write_now<void>(domains).ok());
     auto blobs = FileBlobs::open(folder_ / "blobs", pool_, rng);
     REQUIRE(blobs.ok());
     files_ = std::move(*blobs);
