@@ -27,7 +27,7 @@ class Url {
   [[nodiscard]] const std::string& scheme() const { return scheme_; }  ///< "http" or "https"
   [[nodiscard]] const std::string& host() const {
     return host_;
-  }                                                           ///< lower case; IPv6 without brackets
+  }  ///< lower case; IPv6 without brackets
   [[nodiscard]] std::uint16_t port() const { return port_; }  ///< the scheme's default filled in
   [[nodiscard]] const std::string& path() const {
     return path_;

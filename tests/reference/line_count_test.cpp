@@ -16,6 +16,7 @@
 #include <utility>
 
 #include <catch2/catch.hpp>
+#include <nlohmann/json.hpp>
 
 namespace pn::runners {
 namespace {
