@@ -106,10 +106,11 @@ std::string ProgressView::bar_line(const JobDetails& details, Millis elapsed) co
     add(line, "  ", task->status);
   } else {
     add(line, "  ", printable(task->progress->stage));
-    add(line, "  ", figures(*task->progress));
-    add(line, "  ", printable(task->progress->message));
+    if (task->progress->done || !part) add(line, "  ", figures(*task->progress));
   }
   add(line, "  ", format_duration(std::chrono::floor<std::chrono::seconds>(elapsed)));
+  // Last, because it is what a narrow terminal may cut.
+  if (task != nullptr && task->progress) add(line, "  ", printable(task->progress->message));
   return cut(line, terminal_.width > 1 ? terminal_.width - 1 : 1);
 }
 
