@@ -34,6 +34,47 @@ Result<DataFilter> parse_filter(const http::ServerRequest& request) {
   return out;
 }
 
+/// The answer with an item's bytes, but for the bytes: `range` says which. 304 and 416 have none.
+http::ServerResponse raw_head(const http::ServerRequest& request,
+                              const DataItem& item,
+                              RangeAnswer& range) {
+  const std::string etag = "\"" + item.blob.sha256 + "\"";
+  const std::uint64_t size = item.blob.size;
+  http::ServerResponse response;
+  response.headers.add("ETag", etag);
+  response.headers.add("Accept-Ranges", "bytes");
+  const auto known = request.headers.find("if-none-match");
+  if (known && etag_matches(*known, etag)) {
+    response.status = 304;
+    return response;
+  }
+  range = RangeAnswer{RangeKind::whole, {0, size}};
+  const auto asked = request.headers.find("range");
+  const auto only_if = request.headers.find("if-range");
+  if (asked && (!only_if || *only_if == etag)) range = parse_range(*asked, size);
+  if (range.kind == RangeKind::unsatisfiable) {
+    response = http::error_response(416, "range", "the range begins past the end of the data");
+    response.headers.add("Content-Range", "bytes */" + std::to_string(size));
+    return response;
+  }
+  response.headers.add("Content-Type", "application/octet-stream");
+  const auto digest = from_hex(item.blob.sha256).value_or(std::vector<unsigned char>());
+  const std::string encoded =
+      "sha-256=:" + to_base64(std::string(digest.begin(), digest.end())) + ":";
+  // RFC 9530: Content-Digest is of what this answer carries, Repr-Digest of the whole.
+  response.headers.add("Repr-Digest", encoded);
+  if (range.kind == RangeKind::whole) {
+    response.headers.add("Content-Digest", encoded);
+    return response;
+  }
+  response.status = 206;
+  response.headers.add("Content-Range",
+                       "bytes " + std::to_string(range.range.offset) + "-" +
+                           std::to_string(range.range.offset + range.range.size - 1) + "/" +
+                           std::to_string(size));
+  return response;
+}
+
 bool wants_multipart(const http::ServerRequest& request) {
   const std::string accept(request.headers.find("accept").value_or(""));
   const std::size_t multipart = accept.find("multipart/form-data");
@@ -100,54 +141,26 @@ DataService::Answer DataService::read(http::ServerRequest& request) {
 DataService::Answer DataService::raw(const http::ServerRequest& request,
                                      DomainId domain,
                                      DataId id) {
-  for (int tries = 0;; ++tries) {
+  constexpr int kTries = 3;
+  Error missing(ErrorKind::internal, "blob_missing", "");
+  for (int tries = 0; tries < kTries; ++tries) {
     const Result<DataItem> item = co_await item_of(domain, id);
     if (!item) co_return item.error();
-    const std::string etag = "\"" + item->blob.sha256 + "\"";
-    const std::uint64_t size = item->blob.size;
-    http::ServerResponse response;
-    response.headers.add("ETag", etag);
-    response.headers.add("Accept-Ranges", "bytes");
-    const auto known = request.headers.find("if-none-match");
-    if (known && etag_matches(*known, etag)) {
-      response.status = 304;
-      co_return response;
-    }
-    RangeAnswer range{RangeKind::whole, {0, size}};
-    const auto asked = request.headers.find("range");
-    const auto only_if = request.headers.find("if-range");
-    if (asked && (!only_if || *only_if == etag)) range = parse_range(*asked, size);
-    if (range.kind == RangeKind::unsatisfiable) {
-      response = http::error_response(416, "range", "the range begins past the end of the data");
-      response.headers.add("Content-Range", "bytes */" + std::to_string(size));
-      co_return response;
-    }
+    RangeAnswer range;
+    http::ServerResponse response = raw_head(request, *item, range);
+    if (response.status >= 300) co_return response;
     Result<BlobBody> body =
         co_await parts_.blobs.open(item->blob.id, range.range.offset, range.range.size);
-    if (!body) {
-      // Replaced since its record was read: once more.
-      if (body.error().kind == ErrorKind::not_found && tries < 3) continue;
-      co_return Error(ErrorKind::internal, "blob_missing", body.error().detail);
-    }
-    response.file = std::move(body->file);
-    response.source = std::move(body->source);
-    response.headers.add("Content-Type", "application/octet-stream");
-    const auto digest = from_hex(item->blob.sha256).value_or(std::vector<unsigned char>());
-    const std::string encoded =
-        "sha-256=:" + to_base64(std::string(digest.begin(), digest.end())) + ":";
-    // RFC 9530: Content-Digest is of what this answer carries, Repr-Digest of the whole.
-    response.headers.add("Repr-Digest", encoded);
-    if (range.kind == RangeKind::whole) {
-      response.headers.add("Content-Digest", encoded);
+    if (body) {
+      response.file = std::move(body->file);
+      response.source = std::move(body->source);
       co_return response;
     }
-    response.status = 206;
-    response.headers.add("Content-Range",
-                         "bytes " + std::to_string(range.range.offset) + "-" +
-                             std::to_string(range.range.offset + range.range.size - 1) + "/" +
-                             std::to_string(size));
-    co_return response;
+    missing.detail = body.error().detail;
+    if (body.error().kind != ErrorKind::not_found) break;
+    // Replaced since its record was read: once more.
   }
+  co_return missing;
 }
 
 DataService::Answer DataService::remove(http::ServerRequest& request) {

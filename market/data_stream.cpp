@@ -160,18 +160,30 @@ class MultipartListing final : public http::BodySource {
       ended_ = true;
       co_return Result<void>();
     }
-    DataItem item = std::move(page_[at_++]);
+    DataItem& item = page_[at_++];
+    const Result<bool> opened = co_await open_item(item);
+    if (!opened) co_return opened.error();
+    if (*opened) begin(item);
+    co_return Result<void>();
+  }
+
+  /// Opens the item's bytes. One that was replaced since its page was read becomes what it is now;
+  /// false: it is gone.
+  Awaitable<Result<bool>> open_item(DataItem& item) {
     Result<BlobBody> body = co_await blobs_.open(item.blob.id, 0, item.blob.size);
     if (!body && body.error().kind == ErrorKind::not_found) {
-      // Replaced or deleted since its page was read: as it is now, or not at all.
       Result<std::optional<DataItem>> now = co_await rest_.again(item.id);
       if (!now) co_return std::move(now).error();
-      if (!*now) co_return Result<void>();
+      if (!*now) co_return false;
       item = std::move(**now);
       body = co_await blobs_.open(item.blob.id, 0, item.blob.size);
     }
     if (!body) co_return std::move(body).error();
     body_ = std::move(*body);
+    co_return true;
+  }
+
+  void begin(const DataItem& item) {
     left_ = item.blob.size;
     std::string head = http::part_head(boundary_,
                                        "application/octet-stream",
@@ -184,7 +196,6 @@ class MultipartListing final : public http::BodySource {
                                         {"updated-at", format_rfc3339(item.updated)}});
     if (left_ == 0) head += "\r\n";
     pending_.set(std::move(head));
-    co_return Result<void>();
   }
 
   BlobStore& blobs_;

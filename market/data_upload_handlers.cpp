@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kUploadLife = 24h;
 constexpr std::size_t kBuffer = 256 * 1024;
+constexpr std::uint64_t kJsonLimit = 2 * 1024 * 1024;
 
 Error no_upload() {
   return {ErrorKind::not_found,
@@ -86,7 +87,7 @@ DataService::Answer DataService::post_upload(http::ServerRequest& request) {
 }
 
 DataService::Answer DataService::begin_upload(http::ServerRequest& request, DomainId domain) {
-  const Result<Json> body = co_await read_json(request);
+  const Result<Json> body = co_await read_json(request, kJsonLimit);
   if (!body) co_return body.error();
   const Result<NewUpload> asked = parse_new_upload(*body);
   if (!asked) co_return asked.error();
@@ -228,7 +229,7 @@ Awaitable<Result<StoredBlob>> DataService::receive_part(http::ServerRequest& req
 DataService::Answer DataService::finish_upload(http::ServerRequest& request,
                                                DomainId domain,
                                                UploadId id) {
-  const Result<Json> body = co_await read_json(request);
+  const Result<Json> body = co_await read_json(request, kJsonLimit);
   if (!body) co_return body.error();
   if (is_busy(id)) co_return busy("the upload is being written to; complete it after that");
   const Marked<std::set<UploadId>> mark(completing_, id);
