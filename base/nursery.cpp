@@ -46,12 +46,18 @@ struct Nursery::State {
     }
   }
 
+  /// As cancel(), and for what a child that unwinds may still spawn.
+  void close() {
+    closing = true;
+    cancel();
+  }
+
   void ended(std::list<Child>::iterator child, const std::exception_ptr& failure) {
     const bool expected = child->cancelled && failure && is_aborted(failure);
     children.erase(child);
     if (failure && !expected && !first_error) {
       first_error = failure;
-      cancel();
+      close();
     }
     if (children.empty()) emptied.cancel();
   }
@@ -60,6 +66,7 @@ struct Nursery::State {
   Executor executor;
   std::list<Child> children;
   std::exception_ptr first_error;
+  bool closing = false;
   asio::steady_timer emptied;
 };
 
@@ -80,6 +87,9 @@ void Nursery::spawn(std::string_view name, Awaitable<void> child) {
                      at->signal.slot(), [state = state_, at](const std::exception_ptr& failure) {
                        state->ended(at, failure);
                      }));
+  if (!state_->closing) return;
+  at->cancelled = true;
+  at->signal.emit(asio::cancellation_type::terminal);
 }
 
 void Nursery::cancel() { state_->cancel(); }
@@ -87,6 +97,8 @@ void Nursery::cancel() { state_->cancel(); }
 std::size_t Nursery::live() const { return state_->children.size(); }
 
 Awaitable<void> Nursery::join() {
+  // The setting belongs to the caller's whole chain of coroutines, not to this frame: put it back.
+  const bool throws = co_await asio::this_coro::throw_if_cancelled();
   co_await asio::this_coro::throw_if_cancelled(false);
   bool aborted = false;
   while (!state_->children.empty()) {
@@ -94,10 +106,11 @@ Awaitable<void> Nursery::join() {
     const auto caller = co_await asio::this_coro::cancellation_state;
     if (caller.cancelled() != asio::cancellation_type::none && !aborted) {
       aborted = true;
-      co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-      cancel();
+      state_->close();
     }
   }
+  co_await asio::this_coro::throw_if_cancelled(throws);
+  state_->closing = false;
   if (aborted) throw boost::system::system_error(asio::error::operation_aborted);
   if (state_->first_error) {
     const std::exception_ptr failure = std::exchange(state_->first_error, nullptr);

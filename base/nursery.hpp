@@ -26,7 +26,7 @@ class Nursery final {
   Nursery(const Nursery&) = delete;
   Nursery& operator=(const Nursery&) = delete;
 
-  /// Starts `child` from the loop, not inside this call. `name` stands in the abort message.
+  /// Starts `child`; its first step runs inside this call. `name` stands in the abort message.
   void spawn(std::string_view name, Awaitable<void> child);
 
   /// Terminal cancellation for every child that lives now. Children spawned later are not touched.

@@ -86,8 +86,6 @@ Awaitable<void> Engine::wait_for_answer() {
   status_.asking = true;
   asking_.spawn("claim", ask());
   co_await asking_.join();
-  // join() leaves the throwing at cancellation switched off for its caller.
-  co_await asio::this_coro::throw_if_cancelled(true);
   status_.asking = false;
 }
 

@@ -5,6 +5,9 @@
 #include <stdexcept>
 #include <vector>
 
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <catch2/catch.hpp>
 
 namespace pn {
@@ -95,6 +98,72 @@ TEST_CASE("nursery: cancelling join cancels and awaits the children", "[base]") 
   REQUIRE(join.done());
   CHECK(join.failed());
   CHECK(nursery.live() == 0);
+}
+
+TEST_CASE("nursery: after a join the caller can still be cancelled", "[base]") {
+  TestLoop loop;
+  Nursery nursery(loop.executor());
+  std::vector<int> log;
+  const auto body = [&]() -> Awaitable<void> {
+    nursery.spawn("child", sleep_then(loop.clock, 1s, log, 1));
+    co_await nursery.join();
+    co_await loop.clock.sleep_for(1s);
+    co_await asio::post(asio::use_awaitable);
+    log.push_back(2);
+  };
+  Started started(loop, body());
+  loop.advance(1s);
+  started.cancel();
+  loop.advance(2s);
+  CHECK(started.failed());
+  CHECK(log == std::vector<int>{1});
+}
+
+TEST_CASE("nursery: the caller of a cancelled join still knows that it was cancelled", "[base]") {
+  TestLoop loop;
+  Nursery nursery(loop.executor());
+  bool unwound = false;
+  bool known = false;
+  const auto body = [&]() -> Awaitable<void> {
+    nursery.spawn("child", sleep_and_note(loop.clock, unwound));
+    try {
+      co_await nursery.join();
+    } catch (const std::exception&) {
+      known = true;
+    }
+    const auto state = co_await asio::this_coro::cancellation_state;
+    known = known && state.cancelled() != asio::cancellation_type::none;
+  };
+  Started started(loop, body());
+  loop.poll();
+  started.cancel();
+  loop.poll();
+  CHECK(unwound);
+  CHECK(known);
+}
+
+TEST_CASE("nursery: what a child spawns while it unwinds is cancelled too", "[base]") {
+  TestLoop loop;
+  Nursery nursery(loop.executor());
+  bool unwound = false;
+  const auto spawner = [&]() -> Awaitable<void> {
+    struct Late {
+      Nursery& nursery;
+      Clock& clock;
+      bool& flag;
+      ~Late() { nursery.spawn("late", sleep_and_note(clock, flag)); }
+    };
+    const Late late{nursery, loop.clock, unwound};
+    co_await loop.clock.sleep_for(100s);
+  };
+  nursery.spawn("spawner", spawner());
+  Started join(loop, nursery.join());
+  loop.poll();
+  join.cancel();
+  loop.poll();
+  CHECK(join.done());
+  CHECK(nursery.live() == 0);
+  CHECK(unwound);
 }
 
 TEST_CASE("shielded: the operation ends, then the cancellation counts", "[base]") {
