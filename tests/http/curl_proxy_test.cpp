@@ -34,7 +34,7 @@ struct World {
     options.allow_plain_http = true;
     options.proxy = "http://operator:pass%40word@127.0.0.1:" + std::to_string(proxy.port());
     options.no_proxy = std::move(no_proxy);
-    options.connect_timeout = std::chrono::milliseconds(200);
+    options.connect_timeout = std::chrono::milliseconds(400);
     const std::unique_ptr<HttpClient> client = *make_http_client(loop.executor(), options);
     Request request(url);
     request.timeout = std::chrono::milliseconds(2000);
