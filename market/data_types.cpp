@@ -25,11 +25,11 @@ bool is_sound(std::string_view text) {
                       Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-std::string unquoted(std::string text) {
-  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
-    return text.substr(1, text.size() - 2);
+std::string unquoted(std::string_view text) {
+  if (text.size() >= 2 && text.starts_with('"') && text.ends_with('"')) {
+    text = text.substr(1, text.size() - 2);
   }
-  return text;
+  return std::string(text);
 }
 
 }  // namespace
@@ -97,13 +97,13 @@ Result<std::vector<UploadPart>> parse_parts(const Json& body) {
     if (!one.is_object()) return rejected("parts_order", "each of \"parts\" must be an object");
     JsonFields part(one, "part");
     const std::int64_t number = part.need_integer("part_number");
-    std::string etag = part.need_string("etag");
+    const std::string etag = part.need_string("etag");
     Result<void> read = part.done();
     if (!read) return std::move(read).error();
     if (number != static_cast<std::int64_t>(out.size()) + 1) {
       return rejected("parts_order", "parts must be listed in order, from 1 without a gap");
     }
-    out.push_back({static_cast<int>(number), 0, unquoted(std::move(etag))});
+    out.push_back({static_cast<int>(number), 0, unquoted(etag)});
   }
   return out;
 }
