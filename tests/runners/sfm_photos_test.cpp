@@ -4,8 +4,11 @@
 #include "tests/runners/sfm_support.hpp"
 
 #include <atomic>
+#include <cstdio>
+#include <cstdlib>
 
 #include <catch2/catch.hpp>
+#include <jpeglib.h>
 #include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp
 
 namespace pn::runners::sfm {
@@ -62,6 +65,34 @@ Image picture(int width, int height) {
     image.pixels[i] = static_cast<std::uint8_t>(i * 5);
   }
   return image;
+}
+
+/// A grey JPEG, dark left and bright right.
+std::string jpeg(unsigned width, unsigned height) {
+  jpeg_compress_struct info{};
+  jpeg_error_mgr errors{};
+  info.err = jpeg_std_error(&errors);
+  jpeg_create_compress(&info);
+  unsigned char* bytes = nullptr;
+  unsigned long size = 0;  // NOLINT(google-runtime-int): libjpeg's type
+  jpeg_mem_dest(&info, &bytes, &size);
+  info.image_width = width;
+  info.image_height = height;
+  info.input_components = 1;
+  info.in_color_space = JCS_GRAYSCALE;
+  jpeg_set_defaults(&info);
+  jpeg_start_compress(&info, TRUE);
+  std::vector<unsigned char> row(width);
+  for (unsigned x = 0; x < width; ++x) row[x] = static_cast<unsigned char>(x * 255 / width);
+  while (info.next_scanline < height) {
+    JSAMPROW at = row.data();
+    jpeg_write_scanlines(&info, &at, 1);
+  }
+  jpeg_finish_compress(&info);
+  jpeg_destroy_compress(&info);
+  std::string out(reinterpret_cast<const char*>(bytes), size);
+  std::free(bytes);  // NOLINT(cppcoreguidelines-no-malloc): libjpeg's malloc
+  return out;
 }
 
 }  // namespace
@@ -166,6 +197,27 @@ TEST_CASE("images: PNG and PGM come back as they were, smaller when asked", "[ru
   write_bytes(folder.path / "wide.pgm", std::string("P5 1 1 65535\n\x80\x00", 15));
   CHECK(read_photo(folder.path / "wide.pgm", 100)->pixels ==
         std::vector<std::uint8_t>{127, 127, 127});
+}
+
+TEST_CASE("images: JPEG, whole and shrunk, and one that is cut", "[runners][sfm]") {
+  Folder folder;
+  const std::string bytes = jpeg(400, 300);
+  write_bytes(folder.path / "x.jpg", bytes);
+  const Result<PhotoInfo> info = probe_photo(folder.path / "x.jpg");
+  REQUIRE(info);
+  CHECK(info->format == PhotoFormat::jpeg);
+  CHECK((info->width == 400 && info->height == 300));
+  const Result<Image> whole = read_photo(folder.path / "x.jpg", 400);
+  REQUIRE(whole);
+  CHECK((whole->width == 400 && whole->height == 300));
+  CHECK(whole->pixels[whole->at(10, 150)] < 30);
+  CHECK(whole->pixels[whole->at(390, 150)] > 220);
+  const Result<Image> smaller = read_photo(folder.path / "x.jpg", 100);
+  REQUIRE(smaller);
+  CHECK((smaller->width == 100 && smaller->height == 75));
+
+  write_bytes(folder.path / "cut.jpg", bytes.substr(0, 100));
+  CHECK(probe_photo(folder.path / "cut.jpg").error().code == "bad_photo");
 }
 
 TEST_CASE("images: headers that lie are refused before anything is allocated", "[runners][sfm]") {
