@@ -1,5 +1,6 @@
 // What scripts/check-flat-awaits must find, and what it must let pass: the lines marked "bad:" are the expected findings.
 #include <coroutine>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +37,7 @@ Task<int> with(Options);
 Task<int> with_names(std::vector<std::string>);
 Task<int> with_class(Named);
 Task<int> number();
+Task<int> limited(std::uint64_t limit = std::uint64_t{2} * 1024);
 Task<Options> options();
 template <class F>
 Task<int> apply(F) {
@@ -73,6 +75,8 @@ Task<int> good(bool flag, std::string owned) {
   auto closure = [owned] { return owned.size(); };
   sum += co_await apply(std::move(closure));
   if (flag) sum += co_await number();
+  sum += co_await limited();
+  sum += co_await limited(std::uint64_t{3});
   const Options got = co_await options();
   const int chosen = flag ? sum : got.tries;
   co_return chosen;
