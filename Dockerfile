@@ -14,6 +14,8 @@ FROM debian:bookworm-slim
 COPY scripts/setup scripts/packages.txt /tmp/scripts/
 RUN /tmp/scripts/setup image && rm -rf /var/lib/apt/lists/* /tmp/scripts
 COPY --from=build /posenode /usr/local/bin/posenode
+# A library that is missing here (scripts/packages.txt, [image]) shows now and not at the first start.
+RUN posenode version
 # /etc/posenode is where an environment file may be mounted, or written by `posenode market --write-env`.
 RUN groupadd --gid 10001 posenode \
  && useradd --uid 10001 --gid posenode --home-dir /var/lib/posenode --no-create-home --shell /usr/sbin/nologin posenode \

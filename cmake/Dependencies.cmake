@@ -25,7 +25,7 @@ target_link_libraries(pn_asio PUBLIC Threads::Threads)
 
 # Used by one .cpp only, so header-only costs nothing at build time and saves two shared libraries at run time.
 add_library(pn_dep_spdlog INTERFACE)
-target_link_libraries(pn_dep_spdlog INTERFACE spdlog::spdlog_header_only)
+target_compile_definitions(pn_dep_spdlog INTERFACE SPDLOG_FMT_EXTERNAL FMT_HEADER_ONLY)  # spdlog's own target links fmt
 
 add_library(pn_dep_json INTERFACE)
 target_link_libraries(pn_dep_json INTERFACE nlohmann_json::nlohmann_json)
