@@ -4,6 +4,7 @@
 #include "runners/process_spawn.hpp"
 #include "tests/support/test_loop.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -207,7 +208,8 @@ TEST_CASE_METHOD(Fixture, "process: cancellation ends the whole family", "[runne
   REQUIRE(until([&] { return started.done(); }));
   CHECK(started.failed());
   CHECK_FALSE(out);
-  for (const pid_t pid : pids) CHECK_FALSE(runs(pid));
+  // Killed at one stroke, but on a busy machine the last may take a moment to be gone.
+  CHECK(until([&] { return std::none_of(pids.begin(), pids.end(), runs); }));
 }
 
 TEST_CASE_METHOD(Fixture, "process: a program has its grace to end well", "[runners][mt]") {
