@@ -17,7 +17,7 @@ function(posenode_part name)
 endfunction()
 
 # posenode_tests(<name> SOURCES ... [USES <part>...] [LIBS ...])
-#   One test binary a part, one CTest entry a TEST_CASE. A tag [mt] becomes the CTest label that TSan runs.
+#   One test binary a part, one CTest entry a TEST_CASE. Tags become labels where Catch2 can (3, not 2.13).
 function(posenode_tests name)
   cmake_parse_arguments(P "" "" "SOURCES;USES;LIBS" ${ARGN})
   add_executable(${name}_tests ${P_SOURCES})
