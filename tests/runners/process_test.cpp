@@ -230,7 +230,9 @@ TEST_CASE_METHOD(Fixture, "process: a program has its grace to end well", "[runn
   REQUIRE(until([&] { return !lines.empty(); }));
   started.cancel();
   REQUIRE(until([&] { return started.done(); }));
-  CHECK(lines == Lines{"ready", "saved"});
+  // Between the two the shell may say "Terminated" of its own sleep, which gets the signal as well.
+  CHECK(lines.front() == "ready");
+  CHECK(lines.back() == "saved");
 }
 
 TEST_CASE("process: kill -9 of the node leaves nothing running", "[runners][mt]") {
