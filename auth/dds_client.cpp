@@ -1,7 +1,23 @@
 #include "auth/dds_client.hpp"
 
+#include "auth/dds_json.hpp"
+#include "auth/siwe.hpp"
+#include "auth/wallet.hpp"
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "http/client.hpp"
+#include "http/types.hpp"
+#include "http/url.hpp"
+
+#include <chrono>
 #include <ctime>
+#include <optional>
+#include <string>
 #include <utility>
+
+#include <time.h>
 
 namespace pn::auth {
 

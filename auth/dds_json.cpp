@@ -1,9 +1,16 @@
 #include "auth/dds_json.hpp"
 
+#include "auth/siwe.hpp"
+#include "auth/wallet.hpp"
+#include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 
 #include <algorithm>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>

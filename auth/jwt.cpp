@@ -2,12 +2,20 @@
 
 #include "base/digest.hpp"
 #include "base/encoding.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "base/time.hpp"
 
 #include <array>
+#include <chrono>
+#include <cstddef>
+#include <memory>
 #include <optional>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 #include <utility>
-#include <vector>
 
 #include <nlohmann/json.hpp>
 #include <openssl/bio.h>

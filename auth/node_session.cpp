@@ -1,6 +1,24 @@
 #include "auth/node_session.hpp"
 
+#include "auth/access_tokens.hpp"
+#include "auth/dds_client.hpp"
+#include "auth/token_core.hpp"
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/deadline.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/retry.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+#include "http/client.hpp"
+#include "http/url.hpp"
+
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <list>
+#include <string_view>
 #include <utility>
 
 namespace pn::auth {

@@ -1,6 +1,13 @@
 #include "auth/registration_core.hpp"
 
+#include "base/result.hpp"
+#include "base/retry.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+
 #include <algorithm>
+#include <chrono>
+#include <optional>
 
 namespace pn::auth {
 namespace {

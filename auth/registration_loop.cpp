@@ -1,5 +1,17 @@
 #include "auth/registration_loop.hpp"
 
+#include "auth/dds_client.hpp"
+#include "auth/dds_json.hpp"
+#include "auth/registration_core.hpp"
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+
+#include <functional>
+#include <optional>
 #include <utility>
 
 namespace pn::auth {

@@ -1,8 +1,16 @@
 #include "auth/siwe.hpp"
 
+#include "auth/wallet.hpp"
+#include "base/result.hpp"
+
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
 
 namespace pn::auth {
 namespace {

@@ -1,5 +1,8 @@
 #include "auth/token_core.hpp"
 
+#include "base/rng.hpp"
+#include "base/time.hpp"
+
 #include <algorithm>
 #include <chrono>
 #include <cstdint>

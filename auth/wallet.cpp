@@ -1,9 +1,19 @@
 #include "auth/wallet.hpp"
 
 #include "base/encoding.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
 #include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <cryptopp/keccak.h>

@@ -1,6 +1,14 @@
 #include "base/deadline.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+
+#include <algorithm>
 #include <exception>
+#include <optional>
+#include <utility>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/deferred.hpp>

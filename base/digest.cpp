@@ -2,7 +2,10 @@
 
 #include "base/encoding.hpp"
 
+#include <memory>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 
 #include <openssl/evp.h>
 

@@ -1,7 +1,12 @@
 #include "base/encoding.hpp"
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
 
 namespace pn {
 namespace {

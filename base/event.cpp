@@ -1,5 +1,11 @@
 #include "base/event.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/deadline.hpp"
+#include "base/time.hpp"
+
+#include <memory>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>

@@ -1,7 +1,18 @@
 #include "base/json.hpp"
 
+#include "base/result.hpp"
+#include "base/time.hpp"
+
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
 #include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 

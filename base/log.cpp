@@ -1,12 +1,20 @@
 #include "base/log.hpp"
 
+#include "base/result.hpp"
 #include "base/time.hpp"
 
 #include <array>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <spdlog/logger.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -136,8 +144,9 @@ struct Logger::Core {
   /// How often this event came within its second; 0: not to be written.
   std::uint64_t count(std::string_view event) {
     const auto now = std::chrono::steady_clock::now();
-    const auto at = repeats.try_emplace(std::string(event), Repeats{now, 0}).first;
-    if (now - at->second.since >= std::chrono::seconds(1)) at->second = {now, 0};
+    const auto at =
+        repeats.try_emplace(std::string(event), Repeats{.since = now, .count = 0}).first;
+    if (now - at->second.since >= std::chrono::seconds(1)) at->second = {.since = now, .count = 0};
     const std::uint64_t n = ++at->second.count;
     return (n & (n - 1)) == 0 ? n : 0;
   }

@@ -1,7 +1,16 @@
 #include "base/nursery.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/thrown.hpp"
+
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
+#include <list>
+#include <memory>
+#include <string_view>
+#include <utility>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -14,19 +23,6 @@
 #include <boost/system/system_error.hpp>
 
 namespace pn {
-namespace {
-
-bool is_aborted(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const boost::system::system_error& e) {
-    return e.code() == asio::error::operation_aborted;
-  } catch (...) {
-    return false;
-  }
-}
-
-}  // namespace
 
 struct Nursery::State {
   struct Child {
@@ -130,7 +126,7 @@ Awaitable<void> shielded(Awaitable<void> op) {
 namespace detail {
 
 Awaitable<void> run_on(Executor executor, Awaitable<void> op) {
-  co_await asio::co_spawn(std::move(executor), std::move(op), asio::use_awaitable);
+  co_await asio::co_spawn(executor, std::move(op), asio::use_awaitable);
 }
 
 }  // namespace detail

@@ -1,6 +1,12 @@
 #include "base/offload.hpp"
 
+#include "base/awaitable.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 

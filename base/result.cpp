@@ -1,5 +1,8 @@
 #include "base/result.hpp"
 
+#include <string>
+#include <string_view>
+
 namespace pn {
 
 std::string_view name(ErrorKind kind) {

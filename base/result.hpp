@@ -58,27 +58,28 @@ class [[nodiscard]] Result {
  public:
   using value_type = T;
 
+  // Not explicit: `return value;` and `return error;` are the point.
   Result(T value) : held_(std::move(value)) {}  // NOLINT(google-explicit-constructor)
-  Result(Error error)
-      : held_(tl::unexpect, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  Result(Error error) : held_(tl::unexpect, std::move(error)) {}
 
   [[nodiscard]] bool ok() const { return held_.has_value(); }
   explicit operator bool() const { return ok(); }
 
-  T& value() & { return held_.value(); }
-  const T& value() const& { return held_.value(); }
-  T&& value() && { return std::move(held_).value(); }
+  [[nodiscard]] T& value() & { return held_.value(); }
+  [[nodiscard]] const T& value() const& { return held_.value(); }
+  [[nodiscard]] T&& value() && { return std::move(held_).value(); }
   T& operator*() & { return *held_; }
   const T& operator*() const& { return *held_; }
   T&& operator*() && { return *std::move(held_); }
   T* operator->() { return &*held_; }
   const T* operator->() const { return &*held_; }
 
-  Error& error() & { return held_.error(); }
-  const Error& error() const& { return held_.error(); }
-  Error&& error() && { return std::move(held_).error(); }
+  [[nodiscard]] Error& error() & { return held_.error(); }
+  [[nodiscard]] const Error& error() const& { return held_.error(); }
+  [[nodiscard]] Error&& error() && { return std::move(held_).error(); }
 
-  T value_or(T other) && { return ok() ? std::move(*held_) : std::move(other); }
+  [[nodiscard]] T value_or(T other) && { return ok() ? std::move(*held_) : std::move(other); }
 
  private:
   tl::expected<T, Error> held_;
@@ -90,14 +91,14 @@ class [[nodiscard]] Result<void> {
   using value_type = void;
 
   Result() = default;
-  Result(Error error)
-      : held_(tl::unexpect, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  Result(Error error) : held_(tl::unexpect, std::move(error)) {}
 
   [[nodiscard]] bool ok() const { return held_.has_value(); }
   explicit operator bool() const { return ok(); }
-  Error& error() & { return held_.error(); }
-  const Error& error() const& { return held_.error(); }
-  Error&& error() && { return std::move(held_).error(); }
+  [[nodiscard]] Error& error() & { return held_.error(); }
+  [[nodiscard]] const Error& error() const& { return held_.error(); }
+  [[nodiscard]] Error&& error() && { return std::move(held_).error(); }
 
  private:
   tl::expected<void, Error> held_;

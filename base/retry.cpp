@@ -1,6 +1,11 @@
 #include "base/retry.hpp"
 
+#include "base/rng.hpp"
+#include "base/time.hpp"
+
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 
 namespace pn {
 

@@ -4,7 +4,10 @@
 
 #include <array>
 #include <bit>
+#include <chrono>
+#include <cstdint>
 #include <cstring>
+#include <string>
 
 namespace pn {
 namespace {

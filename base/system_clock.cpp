@@ -1,5 +1,10 @@
 #include "base/system_clock.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/time.hpp"
+
+#include <chrono>
+
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>

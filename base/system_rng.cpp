@@ -1,9 +1,12 @@
 #include "base/system_rng.hpp"
 
 #include <cerrno>
+#include <cstddef>
+#include <span>
 #include <system_error>
 
 #include <sys/random.h>
+#include <sys/types.h>
 
 namespace pn {
 

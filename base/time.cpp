@@ -1,7 +1,12 @@
 #include "base/time.hpp"
 
+#include "base/result.hpp"
+
 #include <array>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <string_view>
 
 namespace pn {
 namespace {

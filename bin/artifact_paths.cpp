@@ -1,9 +1,17 @@
 #include "bin/artifact_paths.hpp"
 
+#include "base/result.hpp"
+#include "bin/jobs.hpp"
+
 #include <algorithm>
 #include <cctype>
+#include <cstddef>
+#include <filesystem>
 #include <map>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace pn::bin {
 namespace {
@@ -80,7 +88,7 @@ Result<std::vector<WantedFile>> wanted_files(const JobDetails& details) {
           artifact.logical_path.empty() ? artifact.name : artifact.logical_path;
       Result<std::filesystem::path> path = safe_relative(rel_path(named, task.outputs_prefix));
       if (!path) return std::move(path).error();
-      WantedFile file{artifact.id, std::move(*path), artifact.data_type};
+      WantedFile file{.id = artifact.id, .path = std::move(*path), .data_type = artifact.data_type};
       if (details.tasks.size() > 1) file.path = folder_of(task, details.tasks) / file.path;
       out.push_back(std::move(file));
     }

@@ -4,9 +4,12 @@
 #include "bin/log_setup.hpp"
 #include "bin/node_host.hpp"
 #include "bin/runner_set.hpp"
+#include "bin/terminal.hpp"
 #include "node/config.hpp"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 

@@ -1,9 +1,12 @@
 #include "bin/cli.hpp"
 
 #include "bin/commands.hpp"
+#include "bin/environment.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/setting_help.hpp"
+#include "bin/terminal.hpp"
 
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>

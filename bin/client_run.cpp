@@ -1,12 +1,25 @@
 #include "bin/client_run.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
 #include "base/system_clock.hpp"
 #include "base/system_rng.hpp"
+#include "bin/client_session.hpp"
+#include "bin/client_settings.hpp"
+#include "bin/commands.hpp"
+#include "bin/dms_jobs_client.hpp"
+#include "bin/domain_data.hpp"
+#include "bin/environment.hpp"
 #include "bin/exit_codes.hpp"
+#include "bin/terminal.hpp"
+#include "http/client.hpp"
 
 #include <csignal>
 #include <exception>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -65,7 +78,8 @@ int run_client(Invocation& invocation,
   ClientSession session(**http, clock, rng, std::move(parsed.settings));
   DmsJobsClient jobs(session, rng);
   DomainData data(session, clock, rng, io);
-  Client client{clock, rng, io, session, jobs, data};
+  Client client{
+      .clock = clock, .rng = rng, .io = io, .session = session, .jobs = jobs, .data = data};
 
   asio::cancellation_signal cancel;
   asio::signal_set signals(loop, SIGINT, SIGTERM);

@@ -2,11 +2,26 @@
 
 #include "auth/dds_client.hpp"
 #include "auth/jwt.hpp"
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
 #include "base/encoding.hpp"
+#include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
 #include "base/retry.hpp"
+#include "base/rng.hpp"
+#include "base/secret.hpp"
+#include "base/time.hpp"
+#include "bin/client_settings.hpp"
+#include "http/client.hpp"
+#include "http/types.hpp"
+#include "http/url.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -84,7 +99,9 @@ Result<GrantAnswer> parse_grant(std::string_view body, const DomainId& domain, S
   if (!for_dds || !for_server) return wrong_grant("is for another domain server");
   const Result<SystemTime> expiry = auth::token_expiry(*claims);
   if (!expiry || *expiry <= now) return wrong_grant("has expired");
-  return GrantAnswer{Secret<std::string>(std::move(token)), *server, *expiry};
+  return GrantAnswer{.token = Secret<std::string>(std::move(token)),
+                     .domain_server = *server,
+                     .expires_at = *expiry};
 }
 
 ClientSession::ClientSession(http::HttpClient& http,
@@ -147,8 +164,9 @@ Awaitable<Result<DomainGrant>> ClientSession::sign_in() {
   Result<GrantAnswer> checked = parse_grant(granted->body, settings_.domain, now);
   if (!checked) co_return std::move(checked).error();
   const auto life = std::chrono::duration_cast<SteadyTime::duration>(checked->expires_at - now);
-  DomainGrant grant{
-      std::move(checked->token), std::move(checked->domain_server), asked_at + life * 3 / 4};
+  DomainGrant grant{.token = std::move(checked->token),
+                    .domain_server = std::move(checked->domain_server),
+                    .renew_at = asked_at + life * 3 / 4};
   co_return grant;
 }
 

@@ -1,13 +1,21 @@
 #include "bin/client_settings.hpp"
 
+#include "base/result.hpp"
 #include "base/rng.hpp"
+#include "base/secret.hpp"
 #include "base/system_rng.hpp"
+#include "base/time.hpp"
+#include "bin/environment.hpp"
+#include "http/url.hpp"
 
 #include <charconv>
+#include <chrono>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace pn::bin {
 namespace {

@@ -95,7 +95,7 @@ int data_rm_command(Invocation invocation, std::vector<std::string> items);
 
 int keygen_command(const Invocation& invocation, const std::filesystem::path& out);
 int capabilities_command(Invocation invocation);
-int healthcheck_command(Invocation invocation);
+int healthcheck_command(const Invocation& invocation);
 int version_command(const Invocation& invocation);
 
 }  // namespace pn::bin

@@ -1,17 +1,24 @@
+#include "base/awaitable.hpp"
 #include "base/file.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
 #include "bin/client_run.hpp"
 #include "bin/commands.hpp"
+#include "bin/domain_data.hpp"
 #include "bin/exit_codes.hpp"
+#include "bin/terminal.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
+#include <stdlib.h>
 #include <unistd.h>
 
 namespace pn::bin {

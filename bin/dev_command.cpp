@@ -1,10 +1,13 @@
+#include "base/awaitable.hpp"
 #include "base/file.hpp"
 #include "base/json.hpp"
-#include "base/nursery.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
 #include "base/rng.hpp"
 #include "base/system_clock.hpp"
 #include "base/system_rng.hpp"
 #include "bin/commands.hpp"
+#include "bin/environment.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/log_setup.hpp"
 #include "bin/loop_thread.hpp"
@@ -13,16 +16,21 @@
 #include "bin/node_host.hpp"
 #include "bin/runner_set.hpp"
 #include "bin/stop_signals.hpp"
+#include "bin/terminal.hpp"
 #include "market/market.hpp"
 #include "market/settings.hpp"
 #include "node/config.hpp"
 
+#include <chrono>
+#include <cstdint>
 #include <exception>
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>

@@ -1,12 +1,29 @@
 #include "bin/domain_data.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
 #include "base/digest.hpp"
 #include "base/encoding.hpp"
 #include "base/file.hpp"
+#include "base/ids.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/secret.hpp"
+#include "bin/client_session.hpp"
+#include "storage/cid.hpp"
+#include "storage/domain_calls.hpp"
+#include "storage/domain_client.hpp"
 #include "storage/naming.hpp"
 #include "storage/token_source.hpp"
 
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace pn::bin {
 namespace {

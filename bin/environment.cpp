@@ -1,9 +1,15 @@
 #include "bin/environment.hpp"
 
 #include "base/file.hpp"
+#include "base/result.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <unistd.h>

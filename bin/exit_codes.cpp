@@ -1,5 +1,7 @@
 #include "bin/exit_codes.hpp"
 
+#include "base/result.hpp"
+
 namespace pn::bin {
 
 ExitCode exit_code(const Error& error) {

@@ -1,8 +1,13 @@
-#include "base/system_clock.hpp"
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 #include "bin/commands.hpp"
+#include "bin/environment.hpp"
 #include "bin/exit_codes.hpp"
+#include "bin/terminal.hpp"
 #include "http/client.hpp"
 #include "http/server.hpp"
+#include "http/url.hpp"
 
 #include <exception>
 #include <memory>
@@ -36,7 +41,7 @@ Awaitable<void> ask(http::HttpClient& client, http::Request request, std::string
 
 }  // namespace
 
-int healthcheck_command(Invocation invocation) {
+int healthcheck_command(const Invocation& invocation) {
   const std::string setting =
       value_of(invocation.environment, "STATUS_ADDR").value_or("127.0.0.1:9464");
   const Result<http::ListenAddress> listen = http::parse_listen_address(setting);

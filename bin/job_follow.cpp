@@ -1,11 +1,26 @@
 #include "bin/job_follow.hpp"
 
+#include "base/awaitable.hpp"
 #include "base/file.hpp"
+#include "base/ids.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 #include "bin/artifact_paths.hpp"
+#include "bin/client_run.hpp"
+#include "bin/commands.hpp"
 #include "bin/exit_codes.hpp"
+#include "bin/jobs.hpp"
 #include "bin/progress_view.hpp"
+#include "bin/terminal.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -68,7 +83,8 @@ Awaitable<Result<Followed>> until_ended(Client& client, const Invocation& invoca
     Result<JobDetails> details = parse_job_details(*json);
     if (!details) co_return std::move(details).error();
     shown.update(*details, std::chrono::duration_cast<Millis>(client.clock.steady_now() - start));
-    if (details->job.ended()) co_return Followed{std::move(*json), std::move(*details)};
+    if (details->job.ended())
+      co_return Followed{.json = std::move(*json), .details = std::move(*details)};
     co_await client.clock.sleep_for(pause);
     pause = std::min(pause + pause / 8, kLongestPause);
   }

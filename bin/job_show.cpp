@@ -1,9 +1,19 @@
+#include "base/awaitable.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 #include "bin/client_run.hpp"
 #include "bin/commands.hpp"
+#include "bin/dms_jobs_client.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/job_follow.hpp"
+#include "bin/jobs.hpp"
 #include "bin/progress_view.hpp"
+#include "bin/terminal.hpp"
 
+#include <algorithm>
+#include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 

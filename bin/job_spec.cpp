@@ -1,5 +1,12 @@
 #include "bin/job_spec.hpp"
 
+#include "base/ids.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+
+#include <cstddef>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>

@@ -1,16 +1,27 @@
+#include "base/awaitable.hpp"
 #include "base/file.hpp"
+#include "base/ids.hpp"
+#include "base/json.hpp"
 #include "base/nursery.hpp"
+#include "base/result.hpp"
 #include "bin/client_run.hpp"
 #include "bin/commands.hpp"
+#include "bin/domain_data.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/job_follow.hpp"
 #include "bin/job_spec.hpp"
+#include "bin/terminal.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <cstddef>
+#include <cstdint>
 #include <filesystem>
-#include <iterator>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -112,6 +123,7 @@ Awaitable<Result<std::vector<std::string>>> upload_all(Client& client,
           " there already\n");
   }
   std::vector<std::string> cids;
+  cids.reserve(uploads.inputs.size());
   for (InputArgument& input : uploads.inputs) cids.push_back(std::move(input.cid));
   co_return cids;
 }

@@ -1,6 +1,10 @@
+#include "base/json.hpp"
+#include "base/result.hpp"
 #include "bin/jobs.hpp"
 
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 

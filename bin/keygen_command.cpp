@@ -1,12 +1,16 @@
 #include "auth/wallet.hpp"
 #include "base/file.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
 #include "base/rng.hpp"
+#include "base/secret.hpp"
 #include "base/system_rng.hpp"
 #include "bin/commands.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/new_key.hpp"
+#include "bin/terminal.hpp"
 
+#include <filesystem>
 #include <string>
 #include <utility>
 
@@ -19,7 +23,7 @@ NewKey make_key(Rng& rng) {
     Secret<std::string> hex(random_hex(rng, 32));
     // Fails about once in 2^128: zero, or not below the curve's order.
     const Result<auth::Wallet> wallet = auth::Wallet::from_hex(hex);
-    if (wallet) return {std::move(hex), wallet->address().str()};
+    if (wallet) return {.hex = std::move(hex), .address = wallet->address().str()};
   }
 }
 

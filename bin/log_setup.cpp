@@ -1,7 +1,15 @@
 #include "bin/log_setup.hpp"
 
+#include "base/log.hpp"
+#include "bin/commands.hpp"
+#include "bin/environment.hpp"
+
 #include <array>
+#include <filesystem>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <unistd.h>
 

@@ -1,5 +1,6 @@
 #include "bin/loop_thread.hpp"
 
+#include <string>
 #include <utility>
 
 #include <pthread.h>

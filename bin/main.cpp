@@ -1,10 +1,13 @@
 #include "bin/cli.hpp"
+#include "bin/environment.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/terminal.hpp"
 
 #include <csignal>
 #include <exception>
 #include <string>
+
+#include <signal.h>
 
 #ifdef __GLIBC__
 #include <malloc.h>
@@ -13,7 +16,7 @@
 int main(int argc, char** argv) {
 #ifdef __GLIBC__
   // An arena for each thread would multiply what a node holds on to; two are enough for its few.
-  ::mallopt(M_ARENA_MAX, 2);
+  ::mallopt(M_ARENA_MAX, 2);  // NOLINT(concurrency-mt-unsafe): there is one thread yet
 #endif
   // A peer that hangs up, or a closed pipe, is an error at the write and no reason to die.
   std::signal(SIGPIPE, SIG_IGN);

@@ -1,5 +1,6 @@
-#include "base/file.hpp"
 #include "base/json.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
 #include "base/system_clock.hpp"
 #include "base/system_rng.hpp"
 #include "bin/commands.hpp"
@@ -7,6 +8,8 @@
 #include "bin/log_setup.hpp"
 #include "bin/market_host.hpp"
 #include "bin/stop_signals.hpp"
+#include "bin/terminal.hpp"
+#include "market/bootstrap.hpp"
 #include "market/market.hpp"
 #include "market/settings.hpp"
 

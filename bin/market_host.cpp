@@ -1,8 +1,12 @@
 #include "bin/market_host.hpp"
 
 #include "base/file.hpp"
+#include "base/result.hpp"
+#include "market/bootstrap.hpp"
 
-#include <optional>
+#include <filesystem>
+#include <string>
+#include <string_view>
 
 namespace pn::bin {
 

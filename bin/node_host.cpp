@@ -1,20 +1,29 @@
 #include "bin/node_host.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/log.hpp"
 #include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
 #include "base/system_clock.hpp"
 #include "base/system_rng.hpp"
 #include "bin/loop_thread.hpp"
+#include "bin/runner_set.hpp"
 #include "bin/version.hpp"
 #include "http/client.hpp"
+#include "node/config.hpp"
 #include "node/node.hpp"
 #include "runners/process.hpp"
 #include "runners/registry.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <unistd.h>
 

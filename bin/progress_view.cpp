@@ -1,9 +1,18 @@
 #include "bin/progress_view.hpp"
 
+#include "base/time.hpp"
+#include "bin/jobs.hpp"
+#include "bin/terminal.hpp"
+
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
+#include <cstdint>
 #include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace pn::bin {

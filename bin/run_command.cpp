@@ -1,9 +1,13 @@
+#include "base/awaitable.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
 #include "bin/commands.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/log_setup.hpp"
 #include "bin/node_host.hpp"
 #include "bin/runner_set.hpp"
 #include "bin/stop_signals.hpp"
+#include "bin/terminal.hpp"
 #include "node/config.hpp"
 
 #include <exception>
@@ -11,6 +15,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>

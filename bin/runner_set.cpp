@@ -1,13 +1,20 @@
 #include "bin/runner_set.hpp"
 
+#include "base/ids.hpp"
 #include "base/result.hpp"
+#include "node/config.hpp"
 #include "runners/noop/noop.hpp"
+#include "runners/process.hpp"
+#include "runners/registry.hpp"
+#include "runners/runner.hpp"
 #include "runners/sfm/sfm.hpp"
 
 #include <algorithm>
 #include <filesystem>
+#include <memory>
 #include <thread>
 #include <utility>
+#include <vector>
 
 namespace pn::bin {
 namespace {

@@ -4,6 +4,7 @@
 #include "node/settings.hpp"
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace pn::bin {

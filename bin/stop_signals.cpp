@@ -1,6 +1,7 @@
 #include "bin/stop_signals.hpp"
 
 #include <csignal>
+#include <functional>
 #include <utility>
 
 namespace pn::bin {

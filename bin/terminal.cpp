@@ -1,12 +1,17 @@
 #include "bin/terminal.hpp"
 
 #include "base/file.hpp"
+#include "base/result.hpp"
+#include "bin/environment.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdio>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <sys/ioctl.h>
 #include <unistd.h>

@@ -1,6 +1,7 @@
 #include "base/json.hpp"
 #include "bin/commands.hpp"
 #include "bin/exit_codes.hpp"
+#include "bin/terminal.hpp"
 #include "bin/version.hpp"
 
 #include <string>

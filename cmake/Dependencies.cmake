@@ -5,7 +5,6 @@ find_package(PkgConfig REQUIRED)
 find_package(Boost 1.81 REQUIRED)
 find_package(OpenSSL 3 REQUIRED)
 find_package(CURL 7.88 REQUIRED)
-find_package(LibArchive REQUIRED)
 find_package(SQLite3 REQUIRED)
 find_package(PNG REQUIRED)
 find_package(JPEG REQUIRED)
@@ -46,3 +45,14 @@ target_link_libraries(pn_dep_soci INTERFACE ${SOCI_SQLITE3_STATIC} ${SOCI_CORE_S
 find_library(DRACO_STATIC NAMES libdraco.a REQUIRED)
 add_library(pn_dep_draco INTERFACE)
 target_link_libraries(pn_dep_draco INTERFACE ${DRACO_STATIC})
+
+# Static, so that only zip, tar and three filters come along: the shared library brings libxml2, ICU and libacl into every
+# process for formats that we do not open (1 MiB resident in an idle node).
+find_library(ARCHIVE_STATIC NAMES libarchive.a REQUIRED)
+find_library(BZ2_STATIC NAMES libbz2.a REQUIRED)
+find_library(LZMA_STATIC NAMES liblzma.a REQUIRED)
+find_package(ZLIB REQUIRED)
+pkg_check_modules(ARCHIVE_NEEDS REQUIRED IMPORTED_TARGET libzstd nettle)
+add_library(pn_dep_archive INTERFACE)
+target_link_libraries(pn_dep_archive INTERFACE
+  ${ARCHIVE_STATIC} ${BZ2_STATIC} ${LZMA_STATIC} ZLIB::ZLIB PkgConfig::ARCHIVE_NEEDS)

@@ -1,7 +1,13 @@
 #include "http/body.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
+
 #include <algorithm>
 #include <cstring>
+#include <span>
+#include <string>
+#include <string_view>
 
 namespace pn::http {
 

@@ -1,11 +1,20 @@
 #include "http/client.hpp"
 
 #include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 
+#include <algorithm>
 #include <charconv>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <ctime>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <curl/curl.h>
 #include <nlohmann/json.hpp>
@@ -102,6 +111,7 @@ std::optional<std::chrono::milliseconds> retry_after(const Headers& headers, Sys
   if (value->front() >= '0' && value->front() <= '9') {
     std::uint32_t seconds = 0;
     const char* last = value->data() + value->size();
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): it takes both ends
     const auto [end, failed] = std::from_chars(value->data(), last, seconds);
     if (failed != std::errc() || end != last) return std::nullopt;
     const std::chrono::seconds wait(seconds);

@@ -1,8 +1,22 @@
 #include "http/connection.hpp"
 
+#include "base/awaitable.hpp"
 #include "base/encoding.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/thrown.hpp"
+#include "base/time.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
+#include "http/url.hpp"
 
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/cancellation_state.hpp>
@@ -52,16 +66,6 @@ ServerResponse refusal_for(const error_code& ec, const ServerOptions& options) {
 }
 
 }  // namespace
-
-std::string what_of(const std::exception_ptr& failure) {
-  try {
-    std::rethrow_exception(failure);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "an exception of unknown type";
-  }
-}
 
 Connection::Connection(ServerShared& shared, asio::ip::tcp::socket socket)
     : shared_(shared),
@@ -161,6 +165,14 @@ void Connection::prepare_request() {
   if (buffer_.size() == 0 && buffer_.capacity() > kHeadRead) buffer_.shrink_to_fit();
 }
 
+/// RFC 9112 2.2: an empty line before the request line is ignored.
+void Connection::skip_empty_lines() {
+  const auto starts_empty = [this] {
+    return std::string_view(static_cast<const char*>(buffer_.data().data()), 2) == "\r\n";
+  };
+  while (buffer_.size() >= 2 && starts_empty()) buffer_.consume(2);
+}
+
 Awaitable<Connection::Head> Connection::read_head() {
   prepare_request();
   bool started = buffer_.size() > 0;
@@ -168,10 +180,7 @@ Awaitable<Connection::Head> Connection::read_head() {
   SteadyTime due = due_;
   error_code ec;
   for (;;) {
-    while (!parser_->got_some() && buffer_.size() >= 2 &&
-           std::string_view(static_cast<const char*>(buffer_.data().data()), 2) == "\r\n") {
-      buffer_.consume(2);  // RFC 9112 2.2: an empty line before the request line is ignored
-    }
+    if (!parser_->got_some()) skip_empty_lines();
     if (buffer_.size() > 0) {
       buffer_.consume(parser_->put(buffer_.data(), ec));
       if (ec && ec != bhttp::error::need_more) {

@@ -37,9 +37,6 @@ struct ServerShared {
   std::string date_;
 };
 
-/// For the log: the text of an exception of any type.
-std::string what_of(const std::exception_ptr& failure);
-
 /// One client connection: reads requests, calls handlers, writes answers, one after the other.
 ///
 /// Internal to the server. Time limits cost no timer: each wait notes when it is due, and the
@@ -82,10 +79,11 @@ class Connection final {
   Awaitable<bool> exchange();
   Awaitable<Head> read_head();
   Awaitable<ServerResponse> answer();
-  bool unread_body_fits() const;
+  [[nodiscard]] bool unread_body_fits() const;
   Awaitable<bool> discard_body();
   Awaitable<void> linger();
   void prepare_request();
+  void skip_empty_lines();
   /// What a wait that ended with `ec` means; throws when it was the coroutine that was cancelled.
   void check_cancelled(const boost::system::error_code& ec) const;
 
@@ -93,7 +91,7 @@ class Connection final {
   Awaitable<Result<std::size_t>> read_body(std::span<char> buffer);
   Awaitable<bool> receive_body(std::span<char> buffer);
   bool parse_buffered();
-  Error body_error() const;
+  [[nodiscard]] Error body_error() const;
 
   // connection_write.cpp
   void write_head(const ServerResponse& response,
@@ -102,6 +100,8 @@ class Connection final {
   Awaitable<bool> send(ServerResponse& response, bool keep_alive);
   Awaitable<bool> send_pieces(Pieces pieces, More more);
   Awaitable<bool> send_file(const FileRange& file);
+  Awaitable<bool> copy_file(int fd, std::int64_t at, std::uint64_t left);
+  void log_truncated(std::uint64_t missing);
   Awaitable<bool> send_source(BodySource& source, bool chunked, std::optional<std::uint64_t> size);
   Awaitable<bool> writable();
   Sent try_send(Pieces& pieces, More more);
@@ -110,8 +110,7 @@ class Connection final {
 
   ServerShared& shared_;
   asio::ip::tcp::socket socket_;
-  boost::beast::flat_buffer
-      buffer_;  // what came and is not yet parsed, pipelined requests included
+  boost::beast::flat_buffer buffer_;  // what came and is not yet parsed, pipelined requests too
   std::optional<RequestParser> parser_;
   ServerRequest request_;
   Body body_;

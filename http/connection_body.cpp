@@ -1,4 +1,13 @@
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
 #include "http/connection.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
 
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/error.hpp>

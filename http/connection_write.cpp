@@ -1,8 +1,19 @@
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
 #include "http/connection.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <ctime>
+#include <optional>
+#include <string>
+#include <string_view>
 
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -10,7 +21,6 @@
 #include <boost/beast/http/status.hpp>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 namespace pn::http {
@@ -183,51 +193,55 @@ Awaitable<bool> Connection::send_pieces(Pieces pieces, More more) {
   }
 }
 
+void Connection::log_truncated(std::uint64_t missing) {
+  shared_.logger.error("http.response_truncated", {{"path", request_.path}, {"missing", missing}});
+}
+
 Awaitable<bool> Connection::send_file(const FileRange& file) {
   auto at = static_cast<off_t>(file.offset);
   std::uint64_t left = file.size;
   std::uint64_t turn = 0;
-  bool copies = false;  // true where the file system cannot sendfile
-  std::string piece;
   while (left > 0) {
     const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(left, kFilePiece));
-    ssize_t sent = 0;
-    if (!copies) {
-      sent = ::sendfile(socket_.native_handle(), file.fd.get(), &at, want);
-      if (sent < 0 && (errno == EINVAL || errno == ENOSYS)) {
-        copies = true;
-        continue;
-      }
-    } else {
-      piece.resize(std::min(want, kPiece));
-      const ssize_t got = ::pread(file.fd.get(), piece.data(), piece.size(), at);
-      sent = got;
-      if (got > 0) {
-        const Pieces bytes{std::string_view(piece.data(), static_cast<std::size_t>(got))};
-        const bool gone_out = co_await send_pieces(bytes, More::no);
-        if (!gone_out) co_return false;
-        at += got;
-      }
-    }
+    const ssize_t sent = ::sendfile(socket_.native_handle(), file.fd.get(), &at, want);
     if (sent == 0) {  // shorter than its record says
-      shared_.logger.error("http.response_truncated", {{"path", request_.path}, {"missing", left}});
+      log_truncated(left);
       co_return false;
     }
-    if (sent < 0) {
-      if (errno == EINTR) continue;
-      if (errno != EAGAIN && errno != EWOULDBLOCK) co_return false;
-      const bool go_on = co_await writable();
-      if (!go_on) co_return false;
-      turn = 0;
+    if (sent > 0) {
+      left -= static_cast<std::uint64_t>(sent);
+      turn += static_cast<std::uint64_t>(sent);
+      if (turn < kTurn) continue;
+    } else if (errno == EINTR) {
       continue;
+    } else if (errno == EINVAL || errno == ENOSYS) {
+      const bool copied = co_await copy_file(file.fd.get(), at, left);
+      co_return copied;
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK) {
+      co_return false;
     }
-    left -= static_cast<std::uint64_t>(sent);
-    turn += static_cast<std::uint64_t>(sent);
-    if (turn >= kTurn) {
-      turn = 0;
-      const bool go_on = co_await writable();
-      if (!go_on) co_return false;
-    }
+    turn = 0;
+    const bool go_on = co_await writable();
+    if (!go_on) co_return false;
+  }
+  co_return true;
+}
+
+/// Where the file system cannot sendfile.
+Awaitable<bool> Connection::copy_file(int fd, std::int64_t at, std::uint64_t left) {
+  std::string piece(std::min<std::uint64_t>(left, kPiece), '\0');
+  while (left > 0) {
+    const std::size_t want = std::min<std::uint64_t>(left, piece.size());
+    const ssize_t got = ::pread(fd, piece.data(), want, at);
+    if (got < 0 && errno == EINTR) continue;
+    if (got == 0) log_truncated(left);
+    if (got <= 0) co_return false;
+    const auto count = static_cast<std::size_t>(got);
+    const Pieces bytes{std::string_view(piece.data(), count)};
+    const bool gone_out = co_await send_pieces(bytes, More::no);
+    if (!gone_out) co_return false;
+    at += got;
+    left -= count;
   }
   co_return true;
 }

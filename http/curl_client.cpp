@@ -1,8 +1,13 @@
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
 #include "http/client.hpp"
 #include "http/curl_loop.hpp"
 #include "http/curl_transfer.hpp"
+#include "http/extra_ca.hpp"
 
+#include <cstddef>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>

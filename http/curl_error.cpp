@@ -1,6 +1,10 @@
 #include "http/curl_error.hpp"
 
+#include "base/result.hpp"
+
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include <curl/curl.h>
 
@@ -19,6 +23,7 @@ constexpr const char* kCertificate =
 constexpr const char* kLost = "the connection was lost before the whole answer came";
 constexpr const char* kGarbage = "the server answered something that is not HTTP";
 
+// NOLINTBEGIN(modernize-use-designated-initializers): a table
 constexpr Row kRows[] = {
     {CURLE_UNSUPPORTED_PROTOCOL, ErrorKind::corrupt, "curl_no_http", kGarbage},  // "HTTP/0.9"
     {CURLE_URL_MALFORMAT, ErrorKind::rejected, "curl_url", "the URL is malformed"},
@@ -51,6 +56,7 @@ constexpr Row kRows[] = {
     {CURLE_NO_CONNECTION_AVAILABLE, ErrorKind::retry, "curl_connect", "no connection is free"},
     {CURLE_OUT_OF_MEMORY, ErrorKind::internal, "curl_memory", "out of memory"},
 };
+// NOLINTEND(modernize-use-designated-initializers)
 
 }  // namespace
 

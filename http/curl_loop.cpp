@@ -1,6 +1,10 @@
 #include "http/curl_loop.hpp"
 
+#include "base/awaitable.hpp"
+
 #include <chrono>
+#include <cstddef>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <unordered_map>

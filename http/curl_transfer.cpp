@@ -1,13 +1,23 @@
 #include "http/curl_transfer.hpp"
 
+#include "base/result.hpp"
+#include "http/client.hpp"
 #include "http/curl_error.hpp"
+#include "http/curl_loop.hpp"
+#include "http/types.hpp"
 
 #include <algorithm>
 #include <charconv>
+#include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <memory>
 #include <new>
+#include <optional>
 #include <span>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <curl/curl.h>
 

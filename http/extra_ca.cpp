@@ -1,8 +1,13 @@
 #include "http/extra_ca.hpp"
 
 #include "base/file.hpp"
+#include "base/result.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 

@@ -1,9 +1,16 @@
 #include "http/multipart.hpp"
 
+#include "base/result.hpp"
 #include "http/part_header.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 
 #include <string.h>  // NOLINT(modernize-deprecated-headers): memmem
 
@@ -73,7 +80,9 @@ struct MultipartReader::Impl {
     return error;
   }
 
-  Event data(std::string_view bytes) const { return {What::data, bytes}; }
+  [[nodiscard]] Event data(std::string_view bytes) const {
+    return {.what = What::data, .data = bytes};
+  }
 
   std::string_view take(std::size_t count) {
     const std::string_view out = input.substr(0, count);
@@ -104,7 +113,7 @@ struct MultipartReader::Impl {
   }
 
   /// Where in `input` the next delimiter may begin; its size when nowhere.
-  std::size_t candidate() const {
+  [[nodiscard]] std::size_t candidate() const {
     const void* const hit = ::memmem(input.data(), input.size(), needle.data(), needle.size());
     if (hit != nullptr) {
       auto at = static_cast<std::size_t>(static_cast<const char*>(hit) - input.data());
@@ -120,7 +129,7 @@ struct MultipartReader::Impl {
     carry.clear();
     block.clear();
     state = match == Match::last ? State::ended : State::header;
-    return {in_part ? What::part_end : What::need_input, {}};
+    return {.what = in_part ? What::part_end : What::need_input, .data = {}};
   }
 
   /// By boundary, and the preamble, whose bytes nobody sees.
@@ -169,7 +178,7 @@ struct MultipartReader::Impl {
       if (!*size) return corrupt("multipart_size_missing", "a part does not say its size");
       left = **size;
     }
-    return std::optional(Event{What::part, {}});
+    return std::optional(Event{.what = What::part, .data = {}});
   }
 
   Result<std::optional<Event>> sized_payload() {
@@ -209,7 +218,7 @@ struct MultipartReader::Impl {
         return sized_delimiter();
       case State::ended:
         input = {};
-        return std::optional(Event{What::end, {}});
+        return std::optional(Event{.what = What::end, .data = {}});
       case State::failed:
         break;
     }
@@ -217,7 +226,7 @@ struct MultipartReader::Impl {
   }
 };
 
-MultipartReader::MultipartReader(std::string boundary, Delimit delimit)
+MultipartReader::MultipartReader(const std::string& boundary, Delimit delimit)
     : impl_(std::make_unique<Impl>(boundary, delimit)) {}
 MultipartReader::~MultipartReader() = default;
 MultipartReader::MultipartReader(MultipartReader&&) noexcept = default;

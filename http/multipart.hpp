@@ -42,7 +42,7 @@ class MultipartReader {
                             ///< valid until the next call
   };
 
-  MultipartReader(std::string boundary, Delimit delimit);
+  MultipartReader(const std::string& boundary, Delimit delimit);
   ~MultipartReader();
   MultipartReader(MultipartReader&&) noexcept;
   MultipartReader& operator=(MultipartReader&&) noexcept;

@@ -1,7 +1,18 @@
 #include "http/part_header.hpp"
 
+#include "base/result.hpp"
+#include "http/multipart.hpp"
+
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 namespace pn::http {
 namespace {

@@ -1,7 +1,13 @@
 #include "base/encoding.hpp"
 #include "http/server.hpp"
+#include "http/types.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 namespace pn::http {
 namespace {
@@ -40,6 +46,17 @@ bool more_literal(const std::vector<std::string>& a, const std::vector<std::stri
   return false;
 }
 
+/// Fills in the answer to a path that is served, but not with this method.
+void refuse_method(Router::Match& out, std::vector<std::string_view> allowed) {
+  out.status = 405;
+  std::ranges::sort(allowed);
+  allowed.erase(std::unique(allowed.begin(), allowed.end()), allowed.end());
+  for (const std::string_view one : allowed) {
+    out.allow += (out.allow.empty() ? "" : ", ") + std::string(one);
+    if (one == "GET") out.allow += ", HEAD";
+  }
+}
+
 }  // namespace
 
 void Router::add(Method method, std::string_view pattern, Handler handler) {
@@ -68,14 +85,7 @@ Router::Match Router::match(Method method, std::string_view path) const {
     }
   }
   if (best == nullptr) {
-    if (allowed.empty()) return out;
-    out.status = 405;
-    std::ranges::sort(allowed);
-    allowed.erase(std::unique(allowed.begin(), allowed.end()), allowed.end());
-    for (const std::string_view one : allowed) {
-      out.allow += (out.allow.empty() ? "" : ", ") + std::string(one);
-      if (one == "GET") out.allow += ", HEAD";
-    }
+    if (!allowed.empty()) refuse_method(out, std::move(allowed));
     return out;
   }
   out.status = 200;

@@ -1,12 +1,25 @@
 #include "http/server.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/deadline.hpp"
 #include "base/event.hpp"
+#include "base/log.hpp"
 #include "base/nursery.hpp"
+#include "base/result.hpp"
+#include "base/thrown.hpp"
+#include "base/time.hpp"
 #include "http/connection.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
+#include <memory>
 #include <set>
+#include <string>
+#include <utility>
 
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/error.hpp>

@@ -1,8 +1,18 @@
+#include "base/awaitable.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
 #include "http/server.hpp"
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/beast/core/string.hpp>
@@ -22,7 +32,7 @@ std::optional<std::string> ServerRequest::bearer() const {
   const auto value = headers.find("authorization");
   constexpr std::size_t kScheme = 7;  // "Bearer "
   if (!value || value->size() <= kScheme) return std::nullopt;
-  if (!boost::beast::iequals({value->data(), kScheme}, "bearer ")) return std::nullopt;
+  if (!boost::beast::iequals(value->substr(0, kScheme), "bearer ")) return std::nullopt;
   std::string_view token = value->substr(kScheme);
   token.remove_prefix(std::min(token.find_first_not_of(' '), token.size()));
   if (token.empty()) return std::nullopt;

@@ -2,7 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
 
 namespace pn::http {
 namespace {

@@ -1,13 +1,22 @@
 #include "http/url.hpp"
 
 #include "base/encoding.hpp"
+#include "base/result.hpp"
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/socket.h>
 
 namespace pn::http {
 namespace {

@@ -1,5 +1,9 @@
 #include "market/account.hpp"
 
+#include "base/result.hpp"
+#include "http/server.hpp"
+#include "market/tokens.hpp"
+
 namespace pn::market {
 namespace {
 

@@ -1,11 +1,19 @@
 #include "market/account_handlers.hpp"
 
+#include "base/awaitable.hpp"
 #include "base/encoding.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
 #include "market/account.hpp"
 #include "market/answers.hpp"
 #include "market/identity_store.hpp"
 #include "market/secrets.hpp"
+#include "market/tokens.hpp"
 
+#include <cstddef>
 #include <functional>
 #include <optional>
 #include <utility>

@@ -1,6 +1,15 @@
 #include "market/answers.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "http/server.hpp"
+
 #include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>

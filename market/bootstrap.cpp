@@ -1,11 +1,21 @@
 #include "market/bootstrap.hpp"
 
+#include "base/clock.hpp"
 #include "base/file.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/secret.hpp"
+#include "market/database.hpp"
 #include "market/identity_store.hpp"
 #include "market/secrets.hpp"
+#include "market/settings.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
 #include <map>
-#include <set>
+#include <string>
 #include <utility>
 
 #include <soci/soci.h>
@@ -47,7 +57,7 @@ class Setup {
   std::string kept(const std::string& kind, Make make) {
     if (const auto row = find_bootstrap(session_, kind)) return row->name;
     const std::string made = make();
-    put_bootstrap(session_, kind, BootstrapRow{made, ""});
+    put_bootstrap(session_, kind, BootstrapRow{.name = made, .hash = ""});
     return made;
   }
 
@@ -69,8 +79,9 @@ class Setup {
     }
     if (known && matches_hash(*out_.registration_secret, known->hash)) return;
     if (known) out_.changed.emplace_back("the registration secret");
-    put_bootstrap(
-        session_, "registration", BootstrapRow{"", hash_key(rng_, *out_.registration_secret)});
+    put_bootstrap(session_,
+                  "registration",
+                  BootstrapRow{.name = "", .hash = hash_key(rng_, *out_.registration_secret)});
   }
 
   void app() {
@@ -87,11 +98,14 @@ class Setup {
       out_.app_secret = Secret<std::string>(made_up_secret(rng_));
       out_.made_up_app_secret = true;
     }
-    put_bootstrap(session_, "app", BootstrapRow{out_.app_key, ""});
+    put_bootstrap(session_, "app", BootstrapRow{.name = out_.app_key, .hash = ""});
     if (!out_.app_secret || (row && matches_hash(*out_.app_secret, row->secret_hash))) return;
     if (row) out_.changed.emplace_back("the app secret");
-    put_app(
-        session_, AppRow{out_.app_key, hash_key(rng_, *out_.app_secret), out_.organization}, now_);
+    put_app(session_,
+            AppRow{.app_key = out_.app_key,
+                   .secret_hash = hash_key(rng_, *out_.app_secret),
+                   .organization = out_.organization},
+            now_);
   }
 
   void user() {
@@ -111,7 +125,12 @@ class Setup {
     if (row && !new_email && !new_password) return;
     const std::string hash =
         row && !new_password ? row->password_hash : hash_password(rng_, *out_.user_password);
-    put_user(session_, UserRow{id, out_.user_email, hash, out_.organization}, now_);
+    put_user(session_,
+             UserRow{.id = id,
+                     .email = out_.user_email,
+                     .password_hash = hash,
+                     .organization = out_.organization},
+             now_);
   }
 
   void domain_server() {
@@ -119,8 +138,11 @@ class Setup {
     const auto row = find_domain_server(session_, out_.domain_server_id);
     if (row && row->url == public_url_) return;
     if (row) out_.changed.emplace_back("the public URL");
-    put_domain_server(
-        session_, DomainServerRow{out_.domain_server_id, out_.organization, "main", public_url_});
+    put_domain_server(session_,
+                      DomainServerRow{.id = out_.domain_server_id,
+                                      .organization = out_.organization,
+                                      .name = "main",
+                                      .url = public_url_});
   }
 
   void domain() {

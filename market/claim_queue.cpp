@@ -1,7 +1,17 @@
 #include "market/claim_queue.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/deadline.hpp"
+#include "market/job_store.hpp"
+
 #include <algorithm>
+#include <cstdint>
+#include <iterator>
+#include <list>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace pn::market {
 
@@ -61,7 +71,7 @@ Awaitable<bool> ClaimQueue::wait(Clock& clock, Deadline deadline, std::vector<lo
     }
   };
   waiters_.emplace_back(executor_, std::move(classes));
-  Place place{*this, std::prev(waiters_.end())};
+  Place place{.queue = *this, .at = std::prev(waiters_.end())};
   const bool set = co_await place.at->event.wait_until(clock, deadline);
   place.used = set;
   co_return set && !stopped_;

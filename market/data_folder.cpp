@@ -1,6 +1,13 @@
 #include "market/data_folder.hpp"
 
+#include "auth/jwt.hpp"
+#include "base/file.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+
 #include <cerrno>
+#include <cstdint>
+#include <filesystem>
 #include <utility>
 
 #include <fcntl.h>

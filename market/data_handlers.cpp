@@ -1,13 +1,27 @@
+#include "base/awaitable.hpp"
 #include "base/encoding.hpp"
-#include "http/multipart.hpp"
+#include "base/ids.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "http/server.hpp"
 #include "market/answers.hpp"
+#include "market/blob_store.hpp"
 #include "market/data_ranges.hpp"
 #include "market/data_service.hpp"
 #include "market/data_store.hpp"
 #include "market/data_stream.hpp"
+#include "market/data_types.hpp"
+#include "market/tokens.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -48,7 +62,7 @@ http::ServerResponse raw_head(const http::ServerRequest& request,
     response.status = 304;
     return response;
   }
-  range = RangeAnswer{RangeKind::whole, {0, size}};
+  range = RangeAnswer{.kind = RangeKind::whole, .range = {.offset = 0, .size = size}};
   const auto asked = request.headers.find("range");
   const auto only_if = request.headers.find("if-range");
   if (asked && (!only_if || *only_if == etag)) range = parse_range(*asked, size);

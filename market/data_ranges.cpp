@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+#include <system_error>
 
 namespace pn::market {
 namespace {
@@ -23,8 +28,8 @@ std::optional<std::uint64_t> number(std::string_view text) {
 }  // namespace
 
 RangeAnswer parse_range(std::string_view field, std::uint64_t size) {
-  const RangeAnswer whole{RangeKind::whole, {0, size}};
-  const RangeAnswer none{RangeKind::unsatisfiable, {}};
+  const RangeAnswer whole{.kind = RangeKind::whole, .range = {.offset = 0, .size = size}};
+  const RangeAnswer none{.kind = RangeKind::unsatisfiable, .range = {}};
   field = trimmed(field);
   if (!field.starts_with("bytes=")) return whole;
   field = trimmed(field.substr(6));
@@ -37,13 +42,13 @@ RangeAnswer parse_range(std::string_view field, std::uint64_t size) {
     if (!to) return whole;
     const std::uint64_t count = std::min(*to, size);
     if (count == 0) return none;
-    return {RangeKind::part, {size - count, count}};
+    return {.kind = RangeKind::part, .range = {.offset = size - count, .size = count}};
   }
   const auto from = number(from_text);
   if (!from || (!to && !to_text.empty()) || (to && *to < *from)) return whole;
   if (*from >= size) return none;
   const std::uint64_t last = to ? std::min(*to, size - 1) : size - 1;
-  return {RangeKind::part, {*from, last - *from + 1}};
+  return {.kind = RangeKind::part, .range = {.offset = *from, .size = last - *from + 1}};
 }
 
 bool etag_matches(std::string_view field, std::string_view etag) {

@@ -1,10 +1,25 @@
 #include "market/data_service.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/ids.hpp"
+#include "base/json.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
 #include "market/answers.hpp"
+#include "market/blob_store.hpp"
 #include "market/data_store.hpp"
+#include "market/data_types.hpp"
+#include "market/tokens.hpp"
 
+#include <cstddef>
 #include <functional>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 

@@ -1,8 +1,16 @@
 #include "market/data_store.hpp"
 
+#include "base/result.hpp"
+#include "market/blob_store.hpp"
+#include "market/data_types.hpp"
 #include "market/sql_values.hpp"
 
 #include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <soci/soci.h>
 
@@ -43,7 +51,8 @@ struct ItemFields {
     out.domain = DomainId(domain);
     out.name = name;
     out.data_type = data_type;
-    out.blob = StoredBlob{BlobId(blob), static_cast<std::uint64_t>(size), sha256};
+    out.blob =
+        StoredBlob{.id = BlobId(blob), .size = static_cast<std::uint64_t>(size), .sha256 = sha256};
     out.created = from_ms(created);
     out.updated = from_ms(updated);
     return out;

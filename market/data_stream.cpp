@@ -1,13 +1,29 @@
 #include "market/data_stream.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/file.hpp"
+#include "base/json.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "http/body.hpp"
 #include "http/multipart.hpp"
+#include "market/blob_store.hpp"
 #include "market/data_store.hpp"
+#include "market/data_types.hpp"
+#include "market/database.hpp"
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <span>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 #include <unistd.h>

@@ -1,6 +1,17 @@
 #include "market/data_types.hpp"
 
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 

@@ -1,10 +1,28 @@
+#include "base/awaitable.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+#include "http/server.hpp"
 #include "market/answers.hpp"
+#include "market/blob_store.hpp"
 #include "market/data_service.hpp"
 #include "market/data_store.hpp"
+#include "market/data_types.hpp"
+#include "market/tokens.hpp"
 
 #include <algorithm>
 #include <charconv>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 

@@ -1,10 +1,29 @@
+#include "base/awaitable.hpp"
+#include "base/ids.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
 #include "http/multipart.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
 #include "market/answers.hpp"
+#include "market/blob_store.hpp"
 #include "market/data_loose.hpp"
+#include "market/data_service.hpp"
 #include "market/data_store.hpp"
+#include "market/data_types.hpp"
+#include "market/tokens.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -65,7 +84,7 @@ Awaitable<Result<std::vector<DataService::Received>>> DataService::receive(
   if (announced > kRequestMaxBytes) co_return too_large();
 
   using What = http::MultipartReader::What;
-  http::MultipartReader reader(std::move(*boundary), http::MultipartReader::Delimit::by_boundary);
+  http::MultipartReader reader(*boundary, http::MultipartReader::Delimit::by_boundary);
   std::string buffer(std::clamp<std::uint64_t>(announced, 1024, kBuffer), '\0');
   std::unique_ptr<BlobWriter> writer;
   std::vector<Received> out;

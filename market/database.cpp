@@ -1,15 +1,26 @@
 #include "market/database.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/log.hpp"
 #include "base/offload.hpp"
+#include "base/result.hpp"
 #include "market/migrations.hpp"
 #include "market/sqlite.hpp"
 
 #include <atomic>
 #include <condition_variable>
+#include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <exception>
+#include <filesystem>
+#include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <boost/asio/async_result.hpp>
@@ -189,13 +200,13 @@ struct Database::Impl {
     if (!in_transaction(*writer)) return;
     try {
       execute(*writer, "ROLLBACK");
-    } catch (const std::exception&) {
-      // The next BEGIN says what is wrong.
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the next BEGIN says it
     }
   }
 
   static void fail_all(const std::vector<Pending*>& batch, const Error& error) {
-    const Error kept = error;  // `error` may be one of those overwritten
+    // NOLINTNEXTLINE(performance-unnecessary-copy-initialization): `error` may be one of those
+    const Error kept = error;
     for (Pending* pending : batch) {
       if (pending->outcome.ok()) pending->outcome = kept;
     }
@@ -222,7 +233,7 @@ Database::~Database() = default;
 
 Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& file,
                                                  const Clock& clock,
-                                                 log::Logger logger,
+                                                 const log::Logger& logger,
                                                  Synchronous synchronous) {
   try {
     auto writer = open_session(file, synchronous == Synchronous::full);
@@ -260,7 +271,7 @@ struct Hand {
 Awaitable<Result<void>> Database::write_kept(const Work& work) {
   Pending pending;
   pending.work = &work;
-  const Hand<Impl> hand{impl_.get(), &pending};
+  const Hand<Impl> hand{.impl = impl_.get(), .pending = &pending};
   co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(hand, asio::use_awaitable);
   if (pending.failure) std::rethrow_exception(pending.failure);
   co_return std::move(pending.outcome);

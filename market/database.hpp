@@ -40,7 +40,7 @@ class Database final {
   /// `rejected` for a file of another program or of a newer market; from_soci's kinds.
   static Result<std::unique_ptr<Database>> open(const std::filesystem::path& file,
                                                 const Clock& clock,
-                                                log::Logger logger,
+                                                const log::Logger& logger,
                                                 Synchronous synchronous = Synchronous::normal);
   /// No call may be waiting. Writes what was accepted, joins the threads.
   ~Database();

@@ -1,10 +1,28 @@
 #include "market/dds_handlers.hpp"
 
+#include "auth/siwe.hpp"
+#include "auth/wallet.hpp"
+#include "base/awaitable.hpp"
+#include "base/json.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/secret.hpp"
+#include "base/time.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
 #include "market/account.hpp"
 #include "market/answers.hpp"
+#include "market/identity_store.hpp"
 #include "market/secrets.hpp"
+#include "market/tokens.hpp"
 #include "market/version.hpp"
 
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 

@@ -1,14 +1,29 @@
 #include "market/dms_client_handlers.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/ids.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
 #include "market/account.hpp"
 #include "market/answers.hpp"
 #include "market/dms_json.hpp"
+#include "market/job_graph.hpp"
 #include "market/job_queries.hpp"
+#include "market/job_spec.hpp"
 #include "market/numbers.hpp"
+#include "market/task_rules.hpp"
+#include "market/tokens.hpp"
 
 #include <charconv>
+#include <cstdint>
 #include <functional>
+#include <string>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 #include <soci/soci.h>

@@ -1,6 +1,19 @@
 #include "market/dms_json.hpp"
 
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "market/job_queries.hpp"
+#include "market/job_spec.hpp"
+#include "market/job_store.hpp"
+#include "market/jobs_service.hpp"
+#include "market/task_rules.hpp"
+#include "market/tokens.hpp"
+
+#include <cstddef>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 

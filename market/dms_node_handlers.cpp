@@ -1,11 +1,25 @@
 #include "market/dms_node_handlers.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/deadline.hpp"
+#include "base/ids.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
 #include "market/account.hpp"
 #include "market/answers.hpp"
 #include "market/dms_json.hpp"
+#include "market/jobs_service.hpp"
+#include "market/tokens.hpp"
 
 #include <algorithm>
 #include <charconv>
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <nlohmann/json.hpp>

@@ -1,10 +1,21 @@
 #include "market/domain_handlers.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/ids.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
 #include "market/account.hpp"
 #include "market/answers.hpp"
+#include "market/identity_store.hpp"
 #include "market/numbers.hpp"
+#include "market/tokens.hpp"
 
 #include <functional>
+#include <optional>
 #include <utility>
 #include <vector>
 

@@ -1,13 +1,28 @@
 #include "market/file_blobs.hpp"
 
+#include "base/awaitable.hpp"
 #include "base/digest.hpp"
 #include "base/encoding.hpp"
 #include "base/file.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+#include "market/blob_store.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include <boost/asio/post.hpp>
 #include <fcntl.h>
@@ -46,7 +61,7 @@ class FileWriter : public BlobWriter {
       Result<void> done = flush();
       if (done) done = settle();
       if (!done) return std::move(done).error();
-      return StoredBlob{id_, size_, to_hex(hash_.finish())};
+      return StoredBlob{.id = id_, .size = size_, .sha256 = to_hex(hash_.finish())};
     };
     Result<StoredBlob> stored = co_await offload(pool_, work);
     co_return stored;
@@ -169,7 +184,7 @@ Result<StoredBlob> measure(const BlobId& id, const fs::path& path, std::uint64_t
                  "the upload holds " + std::to_string(seen) + " bytes where its parts have " +
                      std::to_string(size));
   }
-  return StoredBlob{id, size, to_hex(hash.finish())};
+  return StoredBlob{.id = id, .size = size, .sha256 = to_hex(hash.finish())};
 }
 
 /// A last part that was sent again, shorter, left its old end behind.

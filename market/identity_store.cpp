@@ -2,6 +2,10 @@
 
 #include "market/sql_values.hpp"
 
+#include <optional>
+#include <string>
+#include <vector>
+
 #include <soci/soci.h>
 
 namespace pn::market {

@@ -1,9 +1,15 @@
 #include "market/job_graph.hpp"
 
+#include "base/result.hpp"
+#include "market/job_spec.hpp"
+
 #include <algorithm>
+#include <cstddef>
 #include <set>
+#include <string>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 namespace pn::market {
 namespace {
@@ -76,7 +82,7 @@ Result<JobGraph> make_job_graph(const JobSpec& spec) {
       return Error(
           ErrorKind::rejected, "job_edge", "the stage '" + edge.from + "' would wait for itself");
     }
-    edges.insert(JobGraph::Edge{number[edge.from], number[edge.to]});
+    edges.insert(JobGraph::Edge{.from = number[edge.from], .to = number[edge.to]});
   }
   graph.edges.assign(edges.begin(), edges.end());
   graph.deps_of_stage.assign(graph.stages.size(), 0);

@@ -1,8 +1,13 @@
+#include "base/json.hpp"
+#include "base/result.hpp"
 #include "market/job_spec.hpp"
 
-#include <limits>
+#include <cstddef>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 

@@ -1,8 +1,14 @@
 #include "market/job_queries.hpp"
 
+#include "market/job_store.hpp"
 #include "market/sql_values.hpp"
+#include "market/task_rules.hpp"
 
+#include <cstddef>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <soci/soci.h>
 

@@ -1,10 +1,18 @@
 #include "market/job_store.hpp"
 
 #include "base/json.hpp"
+#include "market/job_graph.hpp"
+#include "market/job_spec.hpp"
 #include "market/sql_values.hpp"
+#include "market/task_rules.hpp"
 
+#include <cstddef>
 #include <map>
+#include <memory>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 #include <soci/soci.h>
@@ -544,6 +552,7 @@ std::vector<Ready> JobStore::insert_job(soci::session& session, const NewJob& jo
     if (deps == 0) ++ready[class_id];
   }
   std::vector<Ready> out;
+  out.reserve(ready.size());
   for (const auto& [class_of, count] : ready) out.push_back({class_of, count});
   return out;
 }

@@ -1,13 +1,32 @@
 #include "market/jobs_service.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/deadline.hpp"
 #include "base/digest.hpp"
+#include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+#include "market/context.hpp"
 #include "market/identity_store.hpp"
+#include "market/job_graph.hpp"
+#include "market/job_queries.hpp"
+#include "market/job_spec.hpp"
+#include "market/job_store.hpp"
 #include "market/sql_values.hpp"
+#include "market/task_rules.hpp"
+#include "market/tokens.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 #include <soci/soci.h>
@@ -453,7 +472,7 @@ bool JobsService::expire_now(soci::session& session,
   AttemptRow attempt;
   attempt.id = attempt_id;
   attempt.outcome = "expired";
-  attempt.who = Reporter{task->state.node, task->state.lease};
+  attempt.who = Reporter{.node = task->state.node, .lease = task->state.lease};
   attempt.reason = "the node was not heard of until its lease ended";
   attempt.ended = now;
   store_.add_attempt(session, *task, attempt);
@@ -475,6 +494,7 @@ Awaitable<Result<int>> JobsService::sweep() {
   if (found->empty() && !purge) co_return 0;
 
   std::vector<std::string> attempt_ids;
+  attempt_ids.reserve(found->size());
   for (std::size_t i = 0; i < found->size(); ++i) attempt_ids.push_back(make_uuid(context_.rng));
   Effects effects;
   const std::function<Result<int>(soci::session&)> work = [&](soci::session& s) -> Result<int> {

@@ -1,20 +1,34 @@
 #include "market/market.hpp"
 
+#include "auth/jwt.hpp"
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
 #include "base/nursery.hpp"
 #include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
 #include "http/server.hpp"
+#include "http/url.hpp"
 #include "market/account_handlers.hpp"
+#include "market/bootstrap.hpp"
 #include "market/context.hpp"
 #include "market/data_folder.hpp"
 #include "market/data_service.hpp"
+#include "market/database.hpp"
 #include "market/dds_handlers.hpp"
 #include "market/dms_client_handlers.hpp"
 #include "market/dms_node_handlers.hpp"
 #include "market/domain_handlers.hpp"
 #include "market/file_blobs.hpp"
 #include "market/jobs_service.hpp"
+#include "market/settings.hpp"
 #include "market/sweep_loop.hpp"
 
+#include <cstdint>
+#include <memory>
+#include <string>
 #include <utility>
 
 namespace pn::market {
@@ -53,7 +67,15 @@ struct Market::Impl {
         key(std::move(k)),
         database(std::move(d)),
         tokens(key, clock, rng, ""),
-        context{clock, rng, logger, settings, public_url, first, key, *database, tokens},
+        context{.clock = clock,
+                .rng = rng,
+                .logger = std::move(logger),
+                .settings = settings,
+                .public_url = public_url,
+                .first = first,
+                .key = key,
+                .database = *database,
+                .tokens = tokens},
         files("market-files", 2),
         jobs(context, executor),
         dds(context),
@@ -70,8 +92,13 @@ struct Market::Impl {
     auto opened = FileBlobs::open(folder.blobs(), files, context.rng);
     if (!opened.ok()) return std::move(opened).error();
     blobs = std::move(*opened);
-    const DataParts parts{
-        context.clock, context.rng, context.logger, *database, tokens, *blobs, files};
+    const DataParts parts{.clock = context.clock,
+                          .rng = context.rng,
+                          .logger = context.logger,
+                          .database = *database,
+                          .tokens = tokens,
+                          .blobs = *blobs,
+                          .pool = files};
     data = std::make_unique<DataService>(parts);
     return {};
   }

@@ -1,12 +1,18 @@
 #include "market/migrations.hpp"
 
+#include "base/clock.hpp"
 #include "base/digest.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 #include "market/data_schema.hpp"
 #include "market/schema.hpp"
 #include "market/sqlite.hpp"
 
 #include <array>
+#include <exception>
 #include <map>
+#include <span>
 #include <string>
 
 #include <soci/soci.h>
@@ -15,9 +21,9 @@ namespace pn::market {
 namespace {
 
 constexpr std::array kMigrations{
-    Migration{1, "identity", kIdentitySchema},
-    Migration{2, "jobs", kJobSchema},
-    Migration{3, "data", kDataSchema},
+    Migration{.number = 1, .name = "identity", .sql = kIdentitySchema},
+    Migration{.number = 2, .name = "jobs", .sql = kJobSchema},
+    Migration{.number = 3, .name = "data", .sql = kDataSchema},
 };
 
 }  // namespace

@@ -1,7 +1,12 @@
 #include "market/numbers.hpp"
 
+#include "base/result.hpp"
+#include "http/server.hpp"
+
 #include <charconv>
 #include <string>
+#include <string_view>
+#include <system_error>
 
 namespace pn::market {
 

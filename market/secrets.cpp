@@ -2,9 +2,14 @@
 
 #include "base/digest.hpp"
 #include "base/encoding.hpp"
+#include "base/rng.hpp"
+#include "base/secret.hpp"
 
 #include <array>
+#include <cstdint>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>

@@ -1,8 +1,20 @@
 #include "market/settings.hpp"
 
+#include "base/secret.hpp"
+#include "market/database.hpp"
+
 #include <array>
 #include <charconv>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
+#include <vector>
 
 namespace pn::market {
 namespace {
@@ -12,40 +24,57 @@ constexpr std::string_view kPrintable = "1 to 128 printable characters without b
 constexpr std::string_view kText = "1 to 128 characters on one line";
 
 constexpr std::array kSettings{
-    MarketSetting{"LEASE_TTL_SECS",
-                  "30",
-                  "a whole number from 1 to 86400",
-                  false,
-                  "how long a node may be silent before its task goes to another"},
-    MarketSetting{"NODE_TOKEN_TTL_SECS", "3600", kSeconds, false, "life of a node's access token"},
-    MarketSetting{"TASK_TOKEN_TTL_SECS", "3600", kSeconds, false, "life of a task's data token"},
-    MarketSetting{"MARKET_SYNCHRONOUS",
-                  "normal",
-                  "normal or full",
-                  false,
-                  "full: every answer waits for the disk, so that a power cut loses nothing"},
-    MarketSetting{"MARKET_BOOTSTRAP_REG_SECRET",
-                  "made up",
-                  kPrintable,
-                  true,
-                  "what nodes show to register (their REG_SECRET)"},
-    MarketSetting{"MARKET_BOOTSTRAP_APP_KEY",
-                  "made up",
-                  "1 to 128 printable characters without blanks and colons",
-                  false,
-                  "the first app's key"},
-    MarketSetting{"MARKET_BOOTSTRAP_APP_SECRET", "made up", kPrintable, true, "and its secret"},
-    MarketSetting{"MARKET_BOOTSTRAP_USER_EMAIL",
-                  "admin@localhost",
-                  "an address with one @",
-                  false,
-                  "the first user"},
-    MarketSetting{"MARKET_BOOTSTRAP_USER_PASSWORD",
-                  "made up",
-                  "8 to 128 characters on one line",
-                  true,
-                  "and its password"},
-    MarketSetting{"MARKET_BOOTSTRAP_DOMAIN", "main", kText, false, "the first domain's name"},
+    MarketSetting{.name = "LEASE_TTL_SECS",
+                  .fallback = "30",
+                  .allowed = "a whole number from 1 to 86400",
+                  .secret = false,
+                  .purpose = "how long a node may be silent before its task goes to another"},
+    MarketSetting{.name = "NODE_TOKEN_TTL_SECS",
+                  .fallback = "3600",
+                  .allowed = kSeconds,
+                  .secret = false,
+                  .purpose = "life of a node's access token"},
+    MarketSetting{.name = "TASK_TOKEN_TTL_SECS",
+                  .fallback = "3600",
+                  .allowed = kSeconds,
+                  .secret = false,
+                  .purpose = "life of a task's data token"},
+    MarketSetting{
+        .name = "MARKET_SYNCHRONOUS",
+        .fallback = "normal",
+        .allowed = "normal or full",
+        .secret = false,
+        .purpose = "full: every answer waits for the disk, so that a power cut loses nothing"},
+    MarketSetting{.name = "MARKET_BOOTSTRAP_REG_SECRET",
+                  .fallback = "made up",
+                  .allowed = kPrintable,
+                  .secret = true,
+                  .purpose = "what nodes show to register (their REG_SECRET)"},
+    MarketSetting{.name = "MARKET_BOOTSTRAP_APP_KEY",
+                  .fallback = "made up",
+                  .allowed = "1 to 128 printable characters without blanks and colons",
+                  .secret = false,
+                  .purpose = "the first app's key"},
+    MarketSetting{.name = "MARKET_BOOTSTRAP_APP_SECRET",
+                  .fallback = "made up",
+                  .allowed = kPrintable,
+                  .secret = true,
+                  .purpose = "and its secret"},
+    MarketSetting{.name = "MARKET_BOOTSTRAP_USER_EMAIL",
+                  .fallback = "admin@localhost",
+                  .allowed = "an address with one @",
+                  .secret = false,
+                  .purpose = "the first user"},
+    MarketSetting{.name = "MARKET_BOOTSTRAP_USER_PASSWORD",
+                  .fallback = "made up",
+                  .allowed = "8 to 128 characters on one line",
+                  .secret = true,
+                  .purpose = "and its password"},
+    MarketSetting{.name = "MARKET_BOOTSTRAP_DOMAIN",
+                  .fallback = "main",
+                  .allowed = kText,
+                  .secret = false,
+                  .purpose = "the first domain's name"},
 };
 
 /// Reads settings one by one and keeps what is wrong with them.

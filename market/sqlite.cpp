@@ -1,5 +1,11 @@
 #include "market/sqlite.hpp"
 
+#include "base/result.hpp"
+
+#include <exception>
+#include <filesystem>
+#include <memory>
+
 #include <soci/soci.h>
 #include <soci/sqlite3/soci-sqlite3.h>
 

@@ -1,5 +1,9 @@
 #include "market/sweep_loop.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+
 namespace pn::market {
 
 Awaitable<void> SweepLoop::run() {

@@ -1,7 +1,14 @@
 #include "market/task_rules.hpp"
 
+#include "base/result.hpp"
+#include "base/time.hpp"
+
 #include <array>
+#include <chrono>
+#include <cstddef>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace pn::market {
@@ -55,7 +62,7 @@ Ended requeue_or_fail(TaskState next, LastOutcome outcome, Retryable retryable) 
   next.last_outcome = outcome;
   const bool again = retryable == Retryable::yes && next.attempts < next.max_attempts;
   next.status = again ? TaskStatus::queued : TaskStatus::failed;
-  return {std::move(next), again ? Effect::requeued : Effect::failed};
+  return {.next = std::move(next), .effect = again ? Effect::requeued : Effect::failed};
 }
 
 /// Whether a receipt of `who` counts now. An Error otherwise.
@@ -128,10 +135,11 @@ Result<Beat> heartbeat(const TaskState& task,
                        SystemTime now,
                        std::chrono::seconds ttl) {
   if (!holds(task, who)) return lease_lost();
-  if (task.status == TaskStatus::canceled && now < task.lease_expires) return Beat{task, true};
+  if (task.status == TaskStatus::canceled && now < task.lease_expires)
+    return Beat{.next = task, .cancel = true};
   if (task.status != TaskStatus::leased && task.status != TaskStatus::running) return lease_lost();
   // Past its expiry but not yet swept: nobody else has it, so it lives on.
-  Beat beat{task, false};
+  Beat beat{.next = task, .cancel = false};
   beat.next.status = TaskStatus::running;
   beat.next.lease_expires = now + ttl;
   beat.next.last_heartbeat = now;
@@ -139,10 +147,11 @@ Result<Beat> heartbeat(const TaskState& task,
 }
 
 Result<Ended> complete(const TaskState& task, const Reporter& who) {
-  if (task.status == TaskStatus::completed && holds(task, who)) return Ended{task, Effect::nothing};
+  if (task.status == TaskStatus::completed && holds(task, who))
+    return Ended{.next = task, .effect = Effect::nothing};
   const Result<void> may = may_report(task, who);
   if (!may.ok()) return may.error();
-  Ended ended{task, Effect::completed};
+  Ended ended{.next = task, .effect = Effect::completed};
   ended.next.status = TaskStatus::completed;
   ended.next.last_outcome = LastOutcome::completed;
   return ended;
@@ -151,7 +160,7 @@ Result<Ended> complete(const TaskState& task, const Reporter& who) {
 Result<Ended> fail(const TaskState& task, const Reporter& who, Retryable retryable) {
   const bool over = task.status == TaskStatus::queued || task.status == TaskStatus::failed;
   if (over && holds(task, who) && task.last_outcome == LastOutcome::failed) {
-    return Ended{task, Effect::nothing};
+    return Ended{.next = task, .effect = Effect::nothing};
   }
   const Result<void> may = may_report(task, who);
   if (!may.ok()) return may.error();

@@ -1,10 +1,21 @@
 #include "market/tokens.hpp"
 
+#include "auth/jwt.hpp"
+#include "base/clock.hpp"
+#include "base/digest.hpp"
+#include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -80,7 +91,7 @@ MintedToken Tokens::mint(const TokenClaims& claims, std::chrono::seconds ttl) {
     json["aud"] = {audience_, kIssuer};
   }
   if (!claims.task.empty()) json["task_id"] = claims.task.str();
-  return {key_.sign(dump_json(json)), SystemTime(expires)};
+  return {.text = key_.sign(dump_json(json)), .expires = SystemTime(expires)};
 }
 
 MintedToken Tokens::mint_node(const NodeId& node,

@@ -1,5 +1,11 @@
 #include "market/data_store.hpp"
+#include "market/data_types.hpp"
 #include "market/sql_values.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include <soci/soci.h>
 

@@ -1,5 +1,8 @@
 #include "market/version.hpp"
 
+#include <cstddef>
+#include <string_view>
+
 namespace pn::market {
 namespace {
 

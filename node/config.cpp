@@ -2,15 +2,27 @@
 
 #include "auth/wallet.hpp"
 #include "base/file.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "http/client.hpp"
+#include "http/server.hpp"
+#include "http/url.hpp"
 #include "node/settings.hpp"
 
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace pn::node {
 namespace {
@@ -100,7 +112,7 @@ class Reader {
   std::vector<std::string> faults;
 
   /// The value as given; nothing when absent or empty.
-  std::optional<std::string> given(std::string_view name) const {
+  [[nodiscard]] std::optional<std::string> given(std::string_view name) const {
     const auto at = environment_.find(std::string(name));
     if (at == environment_.end() || at->second.empty()) return std::nullopt;
     return at->second;

@@ -1,9 +1,22 @@
 #include "node/dms_client.hpp"
 
+#include "auth/access_tokens.hpp"
 #include "auth/dds_client.hpp"
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+#include "http/client.hpp"
+#include "http/types.hpp"
+#include "node/lease.hpp"
+#include "node/outbox.hpp"
 
-#include <algorithm>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <utility>
 
 namespace pn::node {
 namespace {

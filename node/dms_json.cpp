@@ -1,9 +1,17 @@
+#include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
 #include "node/lease.hpp"
+#include "storage/ports.hpp"
 
-#include <algorithm>
+#include <cstdint>
 #include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -115,7 +123,8 @@ std::optional<BrokenLease> decode_broken_lease(std::string_view body) {
   if (!parsed || !parsed->is_object()) return std::nullopt;
   const auto task = parsed->find("task");
   if (task == parsed->end() || !task->is_object()) return std::nullopt;
-  BrokenLease out{TaskId(string_in(*task, "id")), LeaseId(string_in(*parsed, "lease_id"))};
+  BrokenLease out{.task = TaskId(string_in(*task, "id")),
+                  .id = LeaseId(string_in(*parsed, "lease_id"))};
   if (out.task.empty()) return std::nullopt;
   return out;
 }

@@ -1,7 +1,25 @@
 #include "node/engine.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/deadline.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/thrown.hpp"
+#include "node/dms_client.hpp"
+#include "node/lease.hpp"
+#include "node/outbox.hpp"
+#include "node/task_run.hpp"
+#include "storage/ports.hpp"
+
+#include <chrono>
+#include <cstddef>
 #include <exception>
+#include <memory>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -12,16 +30,6 @@ namespace {
 /// A poll under way when the node stops may have brought a lease already: its answer is waited for
 /// this long, so that no task sits leased to a node that is gone.
 constexpr std::chrono::seconds kLastAnswer{2};
-
-std::string what(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const std::exception& e) {
-    return e.what();
-  } catch (...) {
-    return "something that is no exception";
-  }
-}
 
 }  // namespace
 
@@ -133,7 +141,7 @@ Awaitable<void> Engine::take(Claim claim, Millis& pause) {
 }
 
 Awaitable<void> Engine::refuse(TaskId task, std::string body) {
-  Receipt receipt{std::move(task), Outcome::failed, std::move(body)};
+  Receipt receipt{.task = std::move(task), .outcome = Outcome::failed, .body = std::move(body)};
   receipt.trace_id = random_hex(parts_.rng, 16);
   const Result<void> ignored = co_await parts_.dms.send(std::move(receipt));
   static_cast<void>(ignored);
@@ -149,7 +157,7 @@ Awaitable<void> Engine::run_task(Tasks::iterator task) {
       engine.wake_.set();
     }
   };
-  const Done done{*this, task};
+  const Done done{.engine = *this, .task = task};
   std::exception_ptr thrown;
   try {
     co_await (*task)->run();
@@ -159,7 +167,7 @@ Awaitable<void> Engine::run_task(Tasks::iterator task) {
   if (!thrown) co_return;
   const auto state = co_await asio::this_coro::cancellation_state;
   if (state.cancelled() != asio::cancellation_type::none) std::rethrow_exception(thrown);
-  parts_.logger.error("task.crashed", {{"task", (*task)->task()}, {"what", what(thrown)}});
+  parts_.logger.error("task.crashed", {{"task", (*task)->task()}, {"what", what_of(thrown)}});
 }
 
 }  // namespace pn::node

@@ -1,9 +1,23 @@
 #include "node/heartbeat_loop.hpp"
 
+#include "base/awaitable.hpp"
 #include "base/deadline.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "base/time.hpp"
+#include "node/lease.hpp"
+#include "node/lease_core.hpp"
+#include "storage/task_token.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace pn::node {
 namespace {

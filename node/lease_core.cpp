@@ -1,6 +1,13 @@
 #include "node/lease_core.hpp"
 
+#include "base/retry.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+
 #include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <optional>
 
 namespace pn::node {
 namespace {

@@ -1,17 +1,32 @@
 #include "node/node.hpp"
 
+#include "auth/dds_json.hpp"
 #include "auth/node_session.hpp"
+#include "auth/wallet.hpp"
+#include "base/awaitable.hpp"
+#include "base/deadline.hpp"
 #include "base/event.hpp"
 #include "base/file.hpp"
+#include "base/ids.hpp"
 #include "base/nursery.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "http/server.hpp"
+#include "node/config.hpp"
 #include "node/dms_client.hpp"
 #include "node/engine.hpp"
 #include "node/receipts.hpp"
 #include "node/state_dir.hpp"
 #include "node/status_server.hpp"
 #include "node/storage_ports.hpp"
+#include "node/task_run.hpp"
 #include "node/workspace.hpp"
 
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -73,7 +88,7 @@ Result<Prepared> prepare_folders(const Config& config, SystemTime now) {
   if (!made) return within("WORK_DIR", made.error());
   const std::size_t stale =
       remove_stale_workspaces(config.work_dir, config.workspace_keep_failed, now);
-  return Prepared{*std::move(state), stale};
+  return Prepared{.state = *std::move(state), .stale = stale};
 }
 
 }  // namespace
@@ -89,7 +104,7 @@ struct Node::Impl {
 
   Awaitable<Result<void>> run();
   Result<void> build(auth::Wallet wallet);
-  std::vector<Check> checks() const;
+  [[nodiscard]] std::vector<Check> checks() const;
   Awaitable<void> work();
   Awaitable<void> watch_stop();
   void log_start() const;
@@ -156,29 +171,30 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
   registration.secret = config.reg_secret;
   registration.version = config.node_version;
   registration.capabilities = parts.registry.capabilities();
-  session.emplace(parts.control,
-                  parts.clock,
-                  parts.rng,
-                  parts.control_http,
-                  config.dds_base_url,
-                  auth::NodeIdentity{std::move(wallet), std::move(registration)},
-                  session_settings(config),
-                  parts.logger);
+  session.emplace(
+      parts.control,
+      parts.clock,
+      parts.rng,
+      parts.control_http,
+      config.dds_base_url,
+      auth::NodeIdentity{.wallet = std::move(wallet), .registration = std::move(registration)},
+      session_settings(config),
+      parts.logger);
   dms.emplace(parts.control_http, *session, parts.clock, parts.rng, dms_options(config));
   receipts.emplace(*dms, parts.clock, parts.rng, parts.logger);
   ports.emplace(parts, config);
-  task_parts.emplace(TaskParts{parts.control,
-                               parts.transfer,
-                               parts.compute,
-                               parts.io,
-                               parts.clock,
-                               parts.rng,
-                               *dms,
-                               *receipts,
-                               *ports,
-                               parts.registry,
-                               config,
-                               parts.logger});
+  task_parts.emplace(TaskParts{.control = parts.control,
+                               .transfer = parts.transfer,
+                               .compute = parts.compute,
+                               .io = parts.io,
+                               .clock = parts.clock,
+                               .rng = parts.rng,
+                               .dms = *dms,
+                               .receipts = *receipts,
+                               .ports = *ports,
+                               .registry = parts.registry,
+                               .config = config,
+                               .logger = parts.logger});
   engine.emplace(*task_parts);
   return {};
 }

@@ -1,6 +1,11 @@
 #include "node/poll_core.hpp"
 
+#include "base/rng.hpp"
+#include "base/time.hpp"
+
 #include <algorithm>
+#include <cstdint>
+#include <optional>
 
 namespace pn::node {
 namespace {

@@ -1,6 +1,14 @@
 #include "node/receipts.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
 #include "base/retry.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+#include "node/dms_client.hpp"
+#include "node/outbox.hpp"
 
 #include <utility>
 

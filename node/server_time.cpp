@@ -1,6 +1,9 @@
 #include "node/server_time.hpp"
 
+#include "base/time.hpp"
+
 #include <algorithm>
+#include <chrono>
 
 namespace pn::node {
 namespace {

@@ -2,6 +2,10 @@
 
 #include <array>
 #include <cmath>
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
 
 namespace pn::node {
 namespace {
@@ -172,9 +176,7 @@ constexpr std::array kSettings{
     whole("SFM_THREADS", "all cores", 1, 1024, "threads of COLMAP", D::computed),
 };
 
-std::string number(double value) {
-  return std::to_string(static_cast<long long>(std::llround(value)));
-}
+std::string number(double value) { return std::to_string(std::llround(value)); }
 
 }  // namespace
 

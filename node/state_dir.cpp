@@ -1,7 +1,12 @@
 #include "node/state_dir.hpp"
 
+#include "base/file.hpp"
+#include "base/result.hpp"
+
 #include <cerrno>
+#include <filesystem>
 #include <string>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/file.h>

@@ -1,9 +1,18 @@
 #include "node/status_server.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
 #include "base/json.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <memory>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 

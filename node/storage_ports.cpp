@@ -1,10 +1,17 @@
 #include "node/storage_ports.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
 #include "http/url.hpp"
+#include "node/task_ports.hpp"
+#include "storage/domain_calls.hpp"
 #include "storage/domain_client.hpp"
 #include "storage/task_ports.hpp"
+#include "storage/token_source.hpp"
 
 #include <memory>
+#include <string>
 #include <utility>
 
 namespace pn::node {
@@ -43,8 +50,12 @@ Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
   options.low_speed_time = config_.transfer_low_speed_time;
   options.request_timeout = config_.request_timeout;
   const auto client = std::make_shared<storage::DomainClient>(
-      storage::DomainClientParts{
-          parts_.transfer_http, parts_.io, parts_.clock, parts_.rng, limits_, order.logger},
+      storage::DomainClientParts{.http = parts_.transfer_http,
+                                 .files = parts_.io,
+                                 .clock = parts_.clock,
+                                 .rng = parts_.rng,
+                                 .limits = limits_,
+                                 .logger = order.logger},
       *std::move(server),
       order.info.domain,
       std::make_unique<BorrowedTokens>(order.tokens),

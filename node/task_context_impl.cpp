@@ -1,8 +1,22 @@
 #include "node/task_context_impl.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/deadline.hpp"
 #include "base/event.hpp"
 #include "base/json.hpp"
+#include "base/secret.hpp"
+#include "node/heartbeat_loop.hpp"
+#include "storage/ports.hpp"
+#include "storage/task_token.hpp"
 
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <boost/asio/post.hpp>

@@ -1,8 +1,26 @@
 #include "node/task_run.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/log.hpp"
+#include "base/nursery.hpp"
 #include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/thrown.hpp"
+#include "node/config.hpp"
+#include "node/heartbeat_loop.hpp"
+#include "node/lease.hpp"
+#include "node/lease_core.hpp"
+#include "node/outbox.hpp"
+#include "node/task_context_impl.hpp"
+#include "node/task_ports.hpp"
+#include "node/workspace.hpp"
+#include "runners/runner.hpp"
+#include "runners/task_context.hpp"
+#include "storage/ports.hpp"
 
+#include <chrono>
 #include <exception>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -35,29 +53,15 @@ Awaitable<Result<void>> call(runners::Runner& runner, runners::TaskContext& cont
   co_return co_await std::move(running);
 }
 
-bool is_aborted(const std::exception_ptr& thrown) {
-  try {
-    std::rethrow_exception(thrown);
-  } catch (const boost::system::system_error& e) {
-    return e.code() == asio::error::operation_aborted;
-  } catch (...) {
-    return false;
-  }
-}
-
 /// What a runner's exception is as its task's failure.
 Error what_it_means(const std::exception_ptr& thrown) {
-  std::string what;
   try {
     std::rethrow_exception(thrown);
   } catch (const WorkspaceFailure& e) {
     return e.error;
-  } catch (const std::exception& e) {
-    what = e.what();
   } catch (...) {
-    what = "something that is no exception";
+    return {ErrorKind::internal, "runner_crashed", "the runner threw: " + what_of(thrown)};
   }
-  return {ErrorKind::internal, "runner_crashed", "the runner threw: " + what};
 }
 
 }  // namespace
@@ -68,7 +72,11 @@ TaskRun::TaskRun(const TaskParts& parts, Lease lease)
       began_(parts.clock.steady_now()),
       lease_(std::move(lease)),
       token_(lease_.token),
-      beats_(HeartbeatParts{parts.control, parts.dms, parts.clock, parts.rng, logger_},
+      beats_(HeartbeatParts{.control = parts.control,
+                            .dms = parts.dms,
+                            .clock = parts.clock,
+                            .rng = parts.rng,
+                            .logger = logger_},
              lease_policy(parts.config),
              lease_,
              token_),
@@ -118,8 +126,11 @@ Awaitable<bool> TaskRun::set_up() {
     co_await setup_failed(SetupStage::initial_heartbeat, first.error());
     co_return false;
   }
-  const PortsOrder order{
-      lease_.task, lease_.domain_server_url, tokens_, workspace_.path(), logger_};
+  const PortsOrder order{.info = lease_.task,
+                         .domain_server_url = lease_.domain_server_url,
+                         .tokens = tokens_,
+                         .folder = workspace_.path(),
+                         .logger = logger_};
   Result<TaskPorts> ports = parts_.ports.make(order);
   if (!ports) {
     co_await setup_failed(SetupStage::build_ports, ports.error());
@@ -140,14 +151,14 @@ Awaitable<void> TaskRun::setup_failed(SetupStage stage, const Error& why) {
 }
 
 Awaitable<void> TaskRun::work() {
-  context_.emplace(TaskContextImpl::Parts{lease_.task,
-                                          *ports_.inputs,
-                                          *ports_.outputs,
-                                          workspace_,
-                                          link_,
-                                          parts_.compute,
-                                          parts_.clock,
-                                          logger_});
+  context_.emplace(TaskContextImpl::Parts{.info = lease_.task,
+                                          .inputs = *ports_.inputs,
+                                          .outputs = *ports_.outputs,
+                                          .workspace = workspace_,
+                                          .link = link_,
+                                          .compute = parts_.compute,
+                                          .clock = parts_.clock,
+                                          .logger = logger_});
   logger_.info("task.started",
                {{"job", lease_.task.job},
                 {"capability", lease_.task.capability},
@@ -233,7 +244,10 @@ Failure TaskRun::why_failed() const {
 }
 
 Awaitable<void> TaskRun::deliver(Outcome outcome, std::string body) {
-  Receipt receipt{lease_.task.id, outcome, std::move(body), lease_.trace_id};
+  Receipt receipt{.task = lease_.task.id,
+                  .outcome = outcome,
+                  .body = std::move(body),
+                  .trace_id = lease_.trace_id};
   // The sink logs how it went; there is nothing else to do about it here.
   const Result<void> ignored = co_await parts_.receipts.deliver(std::move(receipt));
   static_cast<void>(ignored);

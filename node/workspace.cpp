@@ -1,8 +1,19 @@
 #include "node/workspace.hpp"
 
+#include "base/file.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "base/time.hpp"
+
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <system_error>
 
 #include <fcntl.h>

@@ -1,6 +1,8 @@
 #include "runners/line_splitter.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <string_view>
 #include <utility>
 
 namespace pn::runners {

@@ -1,13 +1,23 @@
 #include "runners/process.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
 #include "base/deadline.hpp"
+#include "base/file.hpp"
 #include "base/nursery.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 #include "runners/line_splitter.hpp"
 #include "runners/process_spawn.hpp"
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <string>
 #include <utility>
 
 #include <boost/asio/as_tuple.hpp>
@@ -17,7 +27,8 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
-#include <sys/wait.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 namespace pn::runners {
@@ -67,7 +78,10 @@ class PosixLauncher final : public ProcessLauncher {
     const Result<std::filesystem::path> program = find_program(spec.program, search_path);
     if (!program) co_return program.error();
     const SteadyTime started = clock_.steady_now();
-    const SpawnRequest request{*program, spec.arguments, spec.environment, spec.folder};
+    const SpawnRequest request{.program = *program,
+                               .arguments = spec.arguments,
+                               .environment = spec.environment,
+                               .folder = spec.folder};
     Result<SpawnedGroup> group = spawn_group(request);
     if (!group) co_return std::move(group).error();
 

@@ -1,18 +1,31 @@
 #include "runners/process_spawn.hpp"
 
+#include "base/file.hpp"
+#include "base/result.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
+#include <filesystem>
+#include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
+#include <linux/prctl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/poll.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/types.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 namespace pn::runners {
@@ -36,7 +49,7 @@ struct Pipe {
 Result<Pipe> make_pipe() {
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) return spawn_error("cannot make a pipe");
-  return Pipe{UniqueFd(ends[0]), UniqueFd(ends[1])};
+  return Pipe{.read = UniqueFd(ends[0]), .write = UniqueFd(ends[1])};
 }
 
 /// Pointers to strings that outlive it, ended by a null, as execve wants them.
@@ -104,8 +117,20 @@ void close_all_but(std::array<int, 4> kept) {
   const bool placed = ::dup2(null, 0) >= 0 && ::dup2(output, 1) >= 0 && ::dup2(output, 2) >= 0 &&
                       ::chdir(plan.folder) == 0;
   if (placed) ::execve(plan.program, plan.arguments, plan.environment);
-  send(report, {Record::exec_error, errno});
+  send(report, {.kind = Record::exec_error, .value = errno});
   ::_exit(127);
+}
+
+/// Takes in what of our group has ended; ends with the last of it.
+void reap(int report, pid_t program) {
+  for (;;) {
+    int status = 0;
+    const pid_t gone = ::waitpid(0, &status, WNOHANG);  // children of our group only
+    if (gone == 0) return;
+    if (gone < 0 && errno == EINTR) continue;
+    if (gone < 0) ::_exit(0);  // ECHILD: the group is empty
+    if (gone == program) send(report, {.kind = Record::wait_status, .value = status});
+  }
 }
 
 [[noreturn]] void watch(const ChildPlan& plan) {
@@ -126,12 +151,13 @@ void close_all_but(std::array<int, 4> kept) {
   const pid_t program = ended < 0 ? -1 : ::fork();
   if (program == 0) run_program(plan, self);
   if (program < 0) {
-    send(report, {Record::exec_error, errno});
+    send(report, {.kind = Record::exec_error, .value = errno});
     ::_exit(1);
   }
   ::close(output);
 
-  std::array<pollfd, 2> waits{pollfd{lifeline, POLLIN, 0}, pollfd{ended, POLLIN, 0}};
+  std::array<pollfd, 2> waits{pollfd{.fd = lifeline, .events = POLLIN, .revents = 0},
+                              pollfd{.fd = ended, .events = POLLIN, .revents = 0}};
   for (;;) {
     const int ready = ::poll(waits.data(), waits.size(), -1);
     if (ready < 0 && errno != EINTR) ::kill(0, SIGKILL);
@@ -140,14 +166,7 @@ void close_all_but(std::array<int, 4> kept) {
     signalfd_siginfo seen{};
     while (::read(ended, &seen, sizeof seen) > 0) {
     }
-    for (;;) {
-      int status = 0;
-      const pid_t gone = ::waitpid(0, &status, WNOHANG);  // children of our group only
-      if (gone == 0) break;
-      if (gone < 0 && errno == EINTR) continue;
-      if (gone < 0) ::_exit(0);  // ECHILD: the group is empty
-      if (gone == program) send(report, {Record::wait_status, status});
-    }
+    reap(report, program);
   }
 }
 
@@ -194,6 +213,7 @@ Result<SpawnedGroup> spawn_group(const SpawnRequest& request) {
   std::vector<std::string> argument_texts{request.program.string()};
   argument_texts.insert(argument_texts.end(), request.arguments.begin(), request.arguments.end());
   std::vector<std::string> environment_texts;
+  environment_texts.reserve(request.environment.size());
   for (const auto& [name, value] : request.environment) {
     environment_texts.push_back(name + "=" + value);
   }
@@ -202,11 +222,11 @@ Result<SpawnedGroup> spawn_group(const SpawnRequest& request) {
   const std::string program = request.program.string();
   const std::string folder = request.folder.empty() ? "." : request.folder.string();
   const ChildPlan plan{
-      program.c_str(),
-      arguments.data(),
-      environment.data(),
-      folder.c_str(),
-      {null.get(), output->write.get(), report->write.get(), lifeline->read.get()}};
+      .program = program.c_str(),
+      .arguments = arguments.data(),
+      .environment = environment.data(),
+      .folder = folder.c_str(),
+      .kept = {null.get(), output->write.get(), report->write.get(), lifeline->read.get()}};
 
   sigset_t all;
   sigset_t before;

@@ -1,7 +1,13 @@
 #include "runners/registry.hpp"
 
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "runners/runner.hpp"
+
+#include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace pn::runners {
 

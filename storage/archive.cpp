@@ -1,14 +1,21 @@
 #include "storage/archive.hpp"
 
 #include "base/file.hpp"
+#include "base/result.hpp"
 #include "storage/file_body.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
 #include <memory>
-#include <optional>
+#include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <archive.h>
 #include <archive_entry.h>
@@ -202,7 +209,7 @@ class Extraction final {
   }
 
   Result<void> write(const std::string& name, const fs::path& relative) {
-    const Result<void> folders = undo_.make_folders_below(folder_, relative.parent_path());
+    Result<void> folders = undo_.make_folders_below(folder_, relative.parent_path());
     if (!folders.ok()) return folders;
     const fs::path path = folder_ / relative;
     Result<UniqueFd> fd = create_new(path);  // never through a link, never over a file

@@ -1,8 +1,12 @@
 #include "storage/cid.hpp"
 
 #include "base/encoding.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "http/url.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <optional>
 #include <string_view>
 

@@ -1,6 +1,24 @@
 #include "storage/domain_calls.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/deadline.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "base/time.hpp"
+#include "http/client.hpp"
+#include "http/types.hpp"
+#include "http/url.hpp"
+#include "storage/domain_json.hpp"
+#include "storage/token_source.hpp"
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace pn::storage {
 namespace {
@@ -17,7 +35,7 @@ std::optional<UploadLimits> LimitsCache::find(const std::string& server, SteadyT
 
 void LimitsCache::keep(const std::string& server, UploadLimits limits, SteadyTime now) {
   std::erase_if(entries_, [now](const auto& entry) { return entry.second.until <= now; });
-  entries_.insert_or_assign(server, Entry{limits, now + kLimitsKept});
+  entries_.insert_or_assign(server, Entry{.limits = limits, .until = now + kLimitsKept});
 }
 
 Awaitable<bool> Patience::again(const Error& error) {

@@ -1,10 +1,31 @@
 #include "storage/domain_client.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/rng.hpp"
+#include "http/client.hpp"
+#include "http/types.hpp"
+#include "http/url.hpp"
+#include "storage/cid.hpp"
+#include "storage/domain_calls.hpp"
+#include "storage/domain_json.hpp"
 #include "storage/download.hpp"
+#include "storage/file_body.hpp"
 #include "storage/naming.hpp"
+#include "storage/ports.hpp"
+#include "storage/token_source.hpp"
 #include "storage/upload.hpp"
 
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace pn::storage {
 namespace {

@@ -1,6 +1,12 @@
 #include "storage/domain_json.hpp"
 
 #include "base/json.hpp"
+#include "base/result.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 

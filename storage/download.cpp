@@ -1,9 +1,25 @@
 #include "storage/download.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/digest.hpp"
 #include "base/encoding.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "http/multipart.hpp"
+#include "http/types.hpp"
+#include "storage/file_body.hpp"
+#include "storage/parts_writer.hpp"
+#include "storage/ports.hpp"
 
-#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 namespace pn::storage {
 

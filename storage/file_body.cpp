@@ -1,14 +1,22 @@
 #include "storage/file_body.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/file.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <span>
-#include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 namespace pn::storage {

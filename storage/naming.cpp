@@ -1,10 +1,17 @@
 #include "storage/naming.hpp"
 
 #include "base/digest.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "storage/ports.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <filesystem>
 #include <optional>
+#include <string>
+#include <string_view>
 
 namespace pn::storage {
 namespace {
@@ -64,6 +71,7 @@ struct TypeRow {
   std::string_view extension;
   std::string_view type;
 };
+// NOLINTBEGIN(modernize-use-designated-initializers): tables
 constexpr std::array<TypeRow, 7> kTypes{{{"json", "json"},
                                          {"ply", "ply"},
                                          {"drc", "ply_draco"},
@@ -77,6 +85,7 @@ constexpr std::array<TypeRow, 6> kFileTypes{{{"jpg", "image_jpg"},
                                              {"pgm", "image_pgm"},
                                              {"zip", "zip"},
                                              {"tar", "tar"}}};
+// NOLINTEND(modernize-use-designated-initializers)
 
 std::string digest_digits(std::string_view text, std::size_t digits) {
   return sha256_hex(text).substr(0, digits);
@@ -143,7 +152,7 @@ std::string file_data_name(std::string_view path, std::string_view sha256_hex) {
   return out + "_" + std::string(sha256_hex.substr(0, kFileDigestDigits));
 }
 
-ArtifactNames::ArtifactNames(TaskId task, std::string_view outputs_prefix)
+ArtifactNames::ArtifactNames(const TaskId& task, std::string_view outputs_prefix)
     : task_(task.str()), prefix_(without_slashes(outputs_prefix)) {}
 
 Result<ArtifactName> ArtifactNames::name(std::string_view rel_path, const PutOptions& options) {

@@ -46,7 +46,7 @@ struct ArtifactName {
 /// told apart by a digest.
 class ArtifactNames final {
  public:
-  ArtifactNames(TaskId task, std::string_view outputs_prefix);
+  ArtifactNames(const TaskId& task, std::string_view outputs_prefix);
 
   /// Kind `rejected` for an empty rel_path, and for a name or type of the runner's own that the
   /// server would refuse.

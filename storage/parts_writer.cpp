@@ -1,10 +1,17 @@
 #include "storage/parts_writer.hpp"
 
+#include "base/file.hpp"
+#include "base/result.hpp"
+#include "http/multipart.hpp"
 #include "storage/naming.hpp"
 
 #include <cerrno>
+#include <filesystem>
+#include <string>
+#include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <sys/stat.h>
 
@@ -13,8 +20,8 @@ namespace pn::storage {
 namespace fs = std::filesystem;
 using http::MultipartReader;
 
-PartsWriter::PartsWriter(fs::path folder, std::string boundary)
-    : folder_(std::move(folder)), reader_(std::move(boundary), MultipartReader::Delimit::by_size) {}
+PartsWriter::PartsWriter(fs::path folder, const std::string& boundary)
+    : folder_(std::move(folder)), reader_(boundary, MultipartReader::Delimit::by_size) {}
 
 PartsWriter::~PartsWriter() {
   if (!made_ || finished_) return;
@@ -50,7 +57,7 @@ Result<void> PartsWriter::consume(std::string_view bytes) {
 
 Result<void> PartsWriter::begin_part() {
   if (!made_) {
-    const Result<void> parent = make_folders(folder_.parent_path());
+    Result<void> parent = make_folders(folder_.parent_path());
     if (!parent.ok()) return parent;
     if (::mkdir(folder_.c_str(), 0755) != 0) {
       return from_errno(errno, "cannot create the folder " + folder_.string());
@@ -76,7 +83,7 @@ Result<void> PartsWriter::end_part() {
     path = wanted.parent_path() / (numbered + wanted.extension().string());
   }
   current_.path = folder_ / path;
-  const Result<void> committed = file_->commit(current_.path);
+  Result<void> committed = file_->commit(current_.path);
   file_.reset();
   if (!committed.ok()) return committed;
   files_.push_back(std::move(current_));

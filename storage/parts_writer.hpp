@@ -21,7 +21,7 @@ namespace pn::storage {
 class PartsWriter final {
  public:
   /// `folder` does not exist yet.
-  PartsWriter(std::filesystem::path folder, std::string boundary);
+  PartsWriter(std::filesystem::path folder, const std::string& boundary);
   ~PartsWriter();
   PartsWriter(const PartsWriter&) = delete;
   PartsWriter& operator=(const PartsWriter&) = delete;

@@ -1,8 +1,20 @@
 #include "storage/task_ports.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
 #include "storage/cid.hpp"
+#include "storage/domain_client.hpp"
+#include "storage/domain_json.hpp"
+#include "storage/naming.hpp"
+#include "storage/ports.hpp"
 
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace pn::storage {
 
@@ -25,9 +37,9 @@ Awaitable<Result<Input>> TaskInputs::fetch(Cid cid) {
 }
 
 TaskArtifacts::TaskArtifacts(std::shared_ptr<DomainClient> client,
-                             TaskId task,
+                             const TaskId& task,
                              std::string_view outputs_prefix)
-    : client_(std::move(client)), names_(std::move(task), outputs_prefix) {}
+    : client_(std::move(client)), names_(task, outputs_prefix) {}
 
 TaskArtifacts::Entry& TaskArtifacts::entry(const ArtifactName& name) {
   for (Entry& known : entries_) {

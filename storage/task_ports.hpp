@@ -34,7 +34,9 @@ class TaskInputs final : public InputPort {
 /// The outputs of one task. Thread: the transfer loop's.
 class TaskArtifacts final : public ArtifactPort {
  public:
-  TaskArtifacts(std::shared_ptr<DomainClient> client, TaskId task, std::string_view outputs_prefix);
+  TaskArtifacts(std::shared_ptr<DomainClient> client,
+                const TaskId& task,
+                std::string_view outputs_prefix);
 
   Awaitable<Result<Artifact>> put_file(std::string rel_path,
                                        std::filesystem::path file,

@@ -1,11 +1,30 @@
 #include "storage/upload.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
 #include "base/deadline.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
 #include "base/nursery.hpp"
+#include "base/result.hpp"
+#include "base/retry.hpp"
+#include "base/rng.hpp"
+#include "http/client.hpp"
 #include "http/multipart.hpp"
+#include "http/types.hpp"
+#include "http/url.hpp"
+#include "storage/domain_calls.hpp"
+#include "storage/domain_json.hpp"
+#include "storage/file_body.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -37,12 +56,7 @@ Awaitable<Result<DataItem>> Upload::run() {
     if (!looked.ok()) co_return looked.error();
   }
   const UploadLimits allowed = co_await limits();
-  const std::string boundary(2 * kBoundaryBytes, 'x');
-  const std::uint64_t whole =
-      envelope_head(boundary).size() + content_.size() + envelope_tail(boundary).size();
-  const bool fits = !allowed.request_max_bytes || whole <= *allowed.request_max_bytes;
-  // Empty content is refused in parts, and without parts there is but one way.
-  const bool parts = !fits && allowed.multipart && content_.size() > 0;
+  const bool parts = needs_parts(allowed);
 
   for (int round = 1;; ++round) {
     Result<DataItem> done = co_await try_once(parts && !parts_refused_);
@@ -61,6 +75,15 @@ Awaitable<Result<DataItem>> Upload::run() {
       co_return done;
     }
   }
+}
+
+bool Upload::needs_parts(const UploadLimits& allowed) const {
+  // Empty content is refused in parts, and without parts there is but one way.
+  if (!allowed.request_max_bytes || !allowed.multipart || content_.size() == 0) return false;
+  const std::string boundary(2 * kBoundaryBytes, 'x');
+  const std::uint64_t whole =
+      envelope_head(boundary).size() + content_.size() + envelope_tail(boundary).size();
+  return whole > *allowed.request_max_bytes;
 }
 
 Awaitable<Result<DataItem>> Upload::try_once(bool parts) {
@@ -127,7 +150,7 @@ std::string Upload::envelope_head(const std::string& boundary) const {
 
 Awaitable<Result<DataItem>> Upload::in_one_request() {
   const std::string boundary = random_hex(calls_.parts().rng, kBoundaryBytes);
-  const ContentSource::Range everything{0, content_.size()};
+  const ContentSource::Range everything{.offset = 0, .size = content_.size()};
   ContentSource source(content_, everything, calls_.parts().files);
   source.envelop(envelope_head(boundary), envelope_tail(boundary));
   const http::Method method = id_ ? http::Method::put : http::Method::post;
@@ -209,7 +232,8 @@ Awaitable<Result<DataItem>> Upload::send_parts(const MultipartUpload& upload) {
 Awaitable<Result<UploadedPart>> Upload::send_part(const MultipartUpload& upload,
                                                   std::uint32_t number) {
   const std::uint64_t offset = (number - 1) * upload.part_size;
-  const ContentSource::Range range{offset, std::min(upload.part_size, content_.size() - offset)};
+  const ContentSource::Range range{.offset = offset,
+                                   .size = std::min(upload.part_size, content_.size() - offset)};
   ContentSource source(content_, range, calls_.parts().files);
   const http::Url url =
       upload_url(upload.upload_id).with_query("partNumber", std::to_string(number));

@@ -31,6 +31,7 @@ class Upload final {
  private:
   Awaitable<Result<void>> look_up();
   Awaitable<UploadLimits> limits();
+  [[nodiscard]] bool needs_parts(const UploadLimits& allowed) const;
   Awaitable<Result<DataItem>> try_once(bool in_parts);
   Awaitable<Result<DataItem>> in_one_request();
   Awaitable<Result<DataItem>> in_parts();

@@ -1,13 +1,22 @@
 #include "runners/noop/noop.hpp"
 
+#include "base/awaitable.hpp"
 #include "base/file.hpp"
+#include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "runners/runner.hpp"
 #include "runners/task_context.hpp"
+#include "storage/ports.hpp"
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>

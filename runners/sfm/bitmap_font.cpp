@@ -1,9 +1,12 @@
 #include "runners/sfm/bitmap_font.hpp"
 
+#include <array>
+
 namespace pn::runners::sfm {
 namespace {
 
 // clang-format off
+// NOLINTBEGIN(modernize-use-designated-initializers): a table of pictures
 constexpr std::array<Glyph, 75> kGlyphs{{
     {'A', {0x0e, 0x11, 0x11, 0x1f, 0x11, 0x11, 0x11}},
     {'B', {0x1e, 0x11, 0x11, 0x1e, 0x11, 0x11, 0x1e}},
@@ -80,6 +83,7 @@ constexpr std::array<Glyph, 75> kGlyphs{{
     {'z', {0x00, 0x00, 0x1f, 0x02, 0x04, 0x08, 0x1f}},
     {'\xb7', {0x00, 0x00, 0x0c, 0x0c, 0x00, 0x00, 0x00}},
 }};
+// NOLINTEND(modernize-use-designated-initializers)
 // clang-format on
 
 constexpr Glyph kBlank{' ', {}};

@@ -1,8 +1,14 @@
 #include "runners/sfm/colmap_commands.hpp"
 
+#include "runners/sfm/options.hpp"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstddef>
+#include <map>
+#include <string>
+#include <vector>
 
 namespace pn::runners::sfm {
 namespace {

@@ -1,10 +1,16 @@
+#include "base/result.hpp"
 #include "runners/sfm/matches.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <span>
-#include <string_view>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <sqlite3.h>
 
@@ -78,9 +84,9 @@ bool read_key_points(sqlite3_stmt* row, MatchTable& out) {
 
 bool read_pair(sqlite3_stmt* row, MatchTable& out) {
   const std::int64_t id = sqlite3_column_int64(row, 0);
-  PairMatches pair{static_cast<std::uint32_t>(id / kPairFactor),
-                   static_cast<std::uint32_t>(id % kPairFactor),
-                   {}};
+  PairMatches pair{.first = static_cast<std::uint32_t>(id / kPairFactor),
+                   .second = static_cast<std::uint32_t>(id % kPairFactor),
+                   .matches = {}};
   const auto count = static_cast<std::size_t>(sqlite3_column_int64(row, 1));
   const std::span<const std::byte> data = blob(row, 2);
   if (count == 0) return true;

@@ -1,12 +1,17 @@
 #include "runners/sfm/colmap_model.hpp"
 
 #include "base/file.hpp"
+#include "base/result.hpp"
 #include "runners/sfm/camera_models.hpp"
 
 #include <algorithm>
+#include <array>
 #include <bit>
-#include <cstring>
+#include <cstdint>
+#include <filesystem>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <type_traits>
 #include <unordered_map>
 #include <utility>
@@ -31,7 +36,7 @@ class Reader {
       bytes_ = {};
       return value;
     }
-    std::memcpy(&value, bytes_.data(), sizeof value);
+    std::copy_n(bytes_.begin(), sizeof value, reinterpret_cast<char*>(&value));
     bytes_.remove_prefix(sizeof value);
     return value;
   }

@@ -4,6 +4,11 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <cstddef>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <vector>
 
 namespace pn::runners::sfm {
 namespace {
@@ -68,7 +73,7 @@ std::optional<Step> ColmapOutput::add(std::string_view line) {
     if (text.starts_with(kProcessed)) {
       photo_.clear();
       const std::vector<std::size_t> found = numbers(text);
-      if (found.size() >= 2) return Step{found[0], found[1]};
+      if (found.size() >= 2) return Step{.done = found[0], .total = found[1]};
     }
     if (text.starts_with(kName)) photo_ = trimmed(text.substr(kName.size()));
     if (text.starts_with(kError) && !photo_.empty()) {
@@ -81,10 +86,10 @@ std::optional<Step> ColmapOutput::add(std::string_view line) {
     if (step) return step;
   }
   if (stage_ == Stage::mapping) {
-    if (text.starts_with(kInitializing)) return Step{2, photos_};
+    if (text.starts_with(kInitializing)) return Step{.done = 2, .total = photos_};
     if (text.starts_with(kRegistering)) {
       const std::vector<std::size_t> found = numbers(text);
-      if (found.size() >= 2) return Step{std::min(found[1], photos_), photos_};
+      if (found.size() >= 2) return Step{.done = std::min(found[1], photos_), .total = photos_};
     }
   }
   look_for_fault(text);
@@ -97,9 +102,10 @@ std::optional<Step> ColmapOutput::matching(std::string_view line) const {
   if (line.starts_with(kBlock) && found.size() >= 4 && found[1] > 0 && found[3] > 0) {
     const std::size_t blocks = found[1] * found[3];
     const std::size_t done = (found[0] - std::min<std::size_t>(found[0], 1)) * found[3] + found[2];
-    return Step{pairs * std::min(done, blocks) / blocks, pairs};
+    return Step{.done = pairs * std::min(done, blocks) / blocks, .total = pairs};
   }
-  if (line.starts_with(kImage) && found.size() >= 2) return Step{found[0], found[1]};
+  if (line.starts_with(kImage) && found.size() >= 2)
+    return Step{.done = found[0], .total = found[1]};
   return std::nullopt;
 }
 

@@ -1,18 +1,32 @@
+#include "base/awaitable.hpp"
 #include "base/file.hpp"
 #include "base/nursery.hpp"
 #include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "runners/sfm/colmap_model.hpp"
+#include "runners/sfm/colmap_output.hpp"
 #include "runners/sfm/export.hpp"
+#include "runners/sfm/image_io.hpp"
+#include "runners/sfm/options.hpp"
+#include "runners/sfm/photos.hpp"
 #include "runners/sfm/preview.hpp"
+#include "runners/sfm/report.hpp"
 #include "runners/sfm/run.hpp"
 #include "runners/task_context.hpp"
 #include "storage/archive.hpp"
+#include "storage/ports.hpp"
 
-#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdio>
+#include <filesystem>
 #include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <boost/asio/this_coro.hpp>
 
@@ -41,7 +55,7 @@ Result<void> write_plain(const fs::path& path, std::string_view bytes) {
 /// COLMAP's three files, in one.
 Result<void> write_model_zip(const fs::path& out, const Model& model) {
   const fs::path folder = out / "model";
-  const Result<void> made = make_folders(folder, 0700);
+  Result<void> made = make_folders(folder, 0700);
   if (!made) return made;
   const ModelFiles files = serialise(model);
   std::vector<storage::ZipEntry> entries;

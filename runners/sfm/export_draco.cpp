@@ -1,6 +1,10 @@
+#include "base/result.hpp"
+#include "runners/sfm/colmap_model.hpp"
 #include "runners/sfm/export.hpp"
 
 #include <array>
+#include <memory>
+#include <string>
 
 #include <draco/compression/encode.h>
 #include <draco/point_cloud/point_cloud_builder.h>

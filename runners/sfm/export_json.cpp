@@ -1,7 +1,14 @@
 #include "base/json.hpp"
 #include "runners/sfm/camera_models.hpp"
+#include "runners/sfm/colmap_model.hpp"
 #include "runners/sfm/export.hpp"
+#include "runners/sfm/geometry.hpp"
 #include "runners/sfm/report.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 

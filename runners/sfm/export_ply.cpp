@@ -1,6 +1,9 @@
+#include "runners/sfm/colmap_model.hpp"
 #include "runners/sfm/export.hpp"
 
+#include <array>
 #include <cstring>
+#include <string>
 
 namespace pn::runners::sfm {
 

@@ -1,11 +1,17 @@
 #include "runners/sfm/filter.hpp"
 
+#include "runners/sfm/colmap_model.hpp"
+#include "runners/sfm/geometry.hpp"
 #include "runners/sfm/kd_tree.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <numbers>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 namespace pn::runners::sfm {

@@ -1,16 +1,21 @@
 #include "runners/sfm/image_io.hpp"
 
 #include "base/file.hpp"
+#include "base/result.hpp"
 
 #include <algorithm>
 #include <array>
 #include <cctype>
 #include <csetjmp>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 #include <jpeglib.h>
@@ -90,9 +95,9 @@ struct JpegReader {
 Result<PhotoInfo> probe_jpeg(const fs::path& path) {
   JpegReader reader(path);
   if (!reader.header()) return bad_photo(path, reader.errors.text.data());
-  return PhotoInfo{PhotoFormat::jpeg,
-                   static_cast<int>(reader.info.image_width),
-                   static_cast<int>(reader.info.image_height)};
+  return PhotoInfo{.format = PhotoFormat::jpeg,
+                   .width = static_cast<int>(reader.info.image_width),
+                   .height = static_cast<int>(reader.info.image_height)};
 }
 
 Result<Image> read_jpeg(const fs::path& path, int wanted_side) {
@@ -123,9 +128,9 @@ Result<PhotoInfo> probe_png(const fs::path& path) {
   if (png_image_begin_read_from_file(&reader.image, path.c_str()) == 0) {
     return bad_photo(path, reader.image.message);
   }
-  return PhotoInfo{PhotoFormat::png,
-                   static_cast<int>(reader.image.width),
-                   static_cast<int>(reader.image.height)};
+  return PhotoInfo{.format = PhotoFormat::png,
+                   .width = static_cast<int>(reader.image.width),
+                   .height = static_cast<int>(reader.image.height)};
 }
 
 Result<Image> read_png(const fs::path& path) {
@@ -193,7 +198,7 @@ Result<PhotoInfo> probe_pnm(const fs::path& path, std::string_view head) {
   const std::uintmax_t needed =
       header->data_at + pnm_row_bytes(*header) * static_cast<std::uintmax_t>(header->height);
   if (!failed && size < needed) return bad_photo(path, "it ends too early");
-  return PhotoInfo{PhotoFormat::pnm, header->width, header->height};
+  return PhotoInfo{.format = PhotoFormat::pnm, .width = header->width, .height = header->height};
 }
 
 Result<Image> read_pnm(const fs::path& path) {

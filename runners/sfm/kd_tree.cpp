@@ -1,8 +1,13 @@
 #include "runners/sfm/kd_tree.hpp"
 
+#include "runners/sfm/geometry.hpp"
+
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <numeric>
 #include <utility>
+#include <vector>
 
 namespace pn::runners::sfm {
 namespace {
@@ -67,7 +72,7 @@ void KdTree::search(Search& search, std::size_t begin, std::size_t end, int axis
 }
 
 double KdTree::mean_distance(std::size_t self, std::size_t count) const {
-  Search found{points_[self], self, count, {}};
+  Search found{.at = points_[self], .self = self, .wanted = count, .nearest = {}};
   found.nearest.reserve(count);
   if (count > 0) search(found, 0, order_.size(), 0);
   if (found.nearest.empty()) return 0;

@@ -1,10 +1,17 @@
 #include "runners/sfm/options.hpp"
 
 #include "base/json.hpp"
+#include "base/result.hpp"
 #include "runners/sfm/camera_models.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 
 #include <nlohmann/json.hpp>

@@ -1,16 +1,23 @@
 #include "runners/sfm/photos.hpp"
 
 #include "base/file.hpp"
+#include "base/result.hpp"
+#include "runners/sfm/image_io.hpp"
 #include "storage/archive.hpp"
+#include "storage/ports.hpp"
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cctype>
+#include <cstddef>
+#include <filesystem>
 #include <set>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace pn::runners::sfm {
 namespace {
@@ -115,7 +122,7 @@ class Collector {
 
   Result<void> add_archive(const fs::path& archive, const std::string& name) {
     const fs::path folder = set_.folder.parent_path() / ("unpacked" + std::to_string(archives_++));
-    const Result<void> made = make_folders(folder, 0700);
+    Result<void> made = make_folders(folder, 0700);
     if (!made) return made;
     const std::atomic<bool> stop{false};
     Result<storage::Extracted> unpacked =
@@ -177,7 +184,7 @@ bool PhotoSet::one_size() const {
 
 Result<PhotoSet> collect_photos(const std::vector<storage::InputFile>& inputs,
                                 const fs::path& folder) {
-  const Result<void> made = make_folders(folder, 0700);
+  Result<void> made = make_folders(folder, 0700);
   if (!made) return made.error();
   Collector collector(folder);
   for (const storage::InputFile& input : inputs) {

@@ -1,10 +1,16 @@
 #include "runners/sfm/preview.hpp"
 
+#include "runners/sfm/colmap_model.hpp"
 #include "runners/sfm/delaunay.hpp"
+#include "runners/sfm/geometry.hpp"
+#include "runners/sfm/image_io.hpp"
 #include "runners/sfm/raster.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <numbers>
 #include <unordered_map>
 #include <utility>
@@ -16,22 +22,22 @@ namespace {
 // Drawn at twice the size and halved at the end: the only smoothing there is.
 constexpr int kWidth = 2560;
 constexpr int kHeight = 1440;
-constexpr Colour kTop{30, 34, 42};
-constexpr Colour kBottom{14, 16, 20};
-constexpr Colour kText{236, 238, 242};
-constexpr Colour kDim{150, 156, 168};
-constexpr Colour kCamera{245, 246, 250};
-constexpr Colour kChosen{255, 196, 60};
+constexpr Colour kTop{.r = 30, .g = 34, .b = 42};
+constexpr Colour kBottom{.r = 14, .g = 16, .b = 20};
+constexpr Colour kText{.r = 236, .g = 238, .b = 242};
+constexpr Colour kDim{.r = 150, .g = 156, .b = 168};
+constexpr Colour kCamera{.r = 245, .g = 246, .b = 250};
+constexpr Colour kChosen{.r = 255, .g = 196, .b = 60};
 /// For the relief; more tell no more, and the triangulation is quadratic.
 constexpr std::size_t kReliefPoints = 3000;
 
 /// Near to far: warm to cold, all bright enough for a dark ground.
 Colour depth_colour(double share) {
-  constexpr std::array<Colour, 5> kSteps{Colour{255, 94, 77},
-                                         Colour{255, 190, 70},
-                                         Colour{190, 232, 90},
-                                         Colour{70, 205, 205},
-                                         Colour{110, 140, 255}};
+  constexpr std::array<Colour, 5> kSteps{Colour{.r = 255, .g = 94, .b = 77},
+                                         Colour{.r = 255, .g = 190, .b = 70},
+                                         Colour{.r = 190, .g = 232, .b = 90},
+                                         Colour{.r = 70, .g = 205, .b = 205},
+                                         Colour{.r = 110, .g = 140, .b = 255}};
   const double at = std::clamp(share, 0.0, 1.0) * (kSteps.size() - 1);
   const auto low = std::min(static_cast<std::size_t>(at), kSteps.size() - 2);
   return mix(kSteps.at(low), kSteps.at(low + 1), at - static_cast<double>(low));
@@ -96,10 +102,10 @@ class Palette {
 
  private:
   [[nodiscard]] Colour colour(const Point& point, double depth) const {
-    const Colour own{static_cast<double>(point.rgb[0]),
-                     static_cast<double>(point.rgb[1]),
-                     static_cast<double>(point.rgb[2])};
-    if (!grey_) return mix(own, {255, 255, 255}, 0.12);
+    const Colour own{.r = static_cast<double>(point.rgb[0]),
+                     .g = static_cast<double>(point.rgb[1]),
+                     .b = static_cast<double>(point.rgb[2])};
+    if (!grey_) return mix(own, {.r = 255, .g = 255, .b = 255}, 0.12);
     return depth_colour((depth - near_) / std::max(far_ - near_, 1e-9));
   }
 
@@ -120,7 +126,7 @@ struct Eye {
   [[nodiscard]] Vertex see(Vec3 point) const {
     const Vec3 p = turn * (point - position);
     const double z = std::max(p.z, 1e-6);
-    return {centre_x + focal * p.x / z, centre_y + focal * p.y / z, p.z};
+    return {.x = centre_x + focal * p.x / z, .y = centre_y + focal * p.y / z, .depth = p.z};
   }
 };
 
@@ -155,18 +161,21 @@ Frame frame_of(const Model& model, const View& view) {
   // Cameras all around their object have no direction in common: take the chosen one's.
   if (length(ahead) < 0.3 * static_cast<double>(model.views.size())) ahead = own.rows[2];
   ahead = unit(ahead - down * dot(ahead, down), own.rows[2]);
-  return {unit(cross(down, ahead), own.rows[0]), down, ahead};
+  return {.right = unit(cross(down, ahead), own.rows[0]), .down = down, .ahead = ahead};
 }
 
 void find_extent(Scene& scene) {
   std::array<std::vector<double>, 3> axes;
+  for (auto& axis : axes) axis.reserve(scene.model.points.size());
   for (const Point& point : scene.model.points) {
     axes[0].push_back(point.position.x);
     axes[1].push_back(point.position.y);
     axes[2].push_back(point.position.z);
   }
-  scene.middle = {percentile(axes[0], 0.5), percentile(axes[1], 0.5), percentile(axes[2], 0.5)};
+  scene.middle = {
+      .x = percentile(axes[0], 0.5), .y = percentile(axes[1], 0.5), .z = percentile(axes[2], 0.5)};
   std::vector<double> distances;
+  distances.reserve(scene.model.points.size());
   for (const Point& point : scene.model.points) {
     distances.push_back(length(point.position - scene.middle));
   }
@@ -254,7 +263,7 @@ std::vector<Knot> knots_of(const Scene& scene) {
     const auto at = positions.find(observation.point);
     if (at == positions.end()) continue;
     const double depth = (turn * at->second + scene.view.t).z;
-    if (depth > 0) out.push_back({{observation.x, observation.y}, at->second, depth});
+    if (depth > 0) out.push_back({{.x = observation.x, .y = observation.y}, at->second, depth});
   }
   const std::size_t step = out.size() / kReliefPoints + 1;
   std::size_t index = 0;
@@ -331,9 +340,9 @@ void draw_camera(Canvas& canvas, const Scene& scene, const Eye& eye, const View&
   const Mat3 turn = rotation(view.q);
   const Vec3 position = view.position();
   const auto corner = [&](double x, double y) {
-    const Vec3 in_camera{(x - camera->centre_x()) / camera->focal_x() * depth,
-                         (y - camera->centre_y()) / camera->focal_y() * depth,
-                         depth};
+    const Vec3 in_camera{.x = (x - camera->centre_x()) / camera->focal_x() * depth,
+                         .y = (y - camera->centre_y()) / camera->focal_y() * depth,
+                         .z = depth};
     return eye.see(position + times_transposed(turn, in_camera));
   };
   const auto width = static_cast<double>(camera->width);
@@ -380,7 +389,9 @@ void draw_left(Canvas& canvas, const Scene& scene, Clip where) {
   for (const Observation& observation : scene.view.observations) {
     const auto at = index_of.find(observation.point);
     if (at == index_of.end()) continue;
-    const Vertex centre{where.left + observation.x * scale, where.top + observation.y * scale, 0};
+    const Vertex centre{.x = where.left + observation.x * scale,
+                        .y = where.top + observation.y * scale,
+                        .depth = 0};
     canvas.disc(centre, 5, scene.palette.of(at->second));
   }
   canvas.unclip();
@@ -390,8 +401,8 @@ void draw_legend(Canvas& canvas, int x, int y) {
   canvas.text(x, y, 3, "near", kDim);
   x += Canvas::text_width(3, "near ") + 10;
   for (int i = 0; i < 240; i += 4) {
-    const Vertex from{static_cast<double>(x + i), y + 10.0, 0};
-    canvas.line(from, {from.x + 4, from.y, 0}, 14, depth_colour(i / 240.0), 1);
+    const Vertex from{.x = static_cast<double>(x + i), .y = y + 10.0, .depth = 0};
+    canvas.line(from, {.x = from.x + 4, .y = from.y, .depth = 0}, 14, depth_colour(i / 240.0), 1);
   }
   canvas.text(x + 266, y, 3, "far", kDim);
 }
@@ -429,13 +440,16 @@ Image draw_preview(const Model& model,
   const int width = static_cast<int>(photo.width * scale);
   const int height = static_cast<int>(photo.height * scale);
   const int top = (kPanelTop + kPanelBottom - height) / 2;
-  const Clip left{kMargin, top, kMargin + width, top + height};
-  Scene scene{model,
-              view,
-              bright,
-              Palette(model, view),
-              {left.right + kMargin, kPanelTop - 60, kWidth - kMargin / 2, kPanelBottom + 40},
-              {}};
+  const Clip left{.left = kMargin, .top = top, .right = kMargin + width, .bottom = top + height};
+  Scene scene{.model = model,
+              .view = view,
+              .photo = bright,
+              .palette = Palette(model, view),
+              .cloud_area = {.left = left.right + kMargin,
+                             .top = kPanelTop - 60,
+                             .right = kWidth - kMargin / 2,
+                             .bottom = kPanelBottom + 40},
+              .middle = {}};
   draw_left(canvas, scene, left);
   canvas.forget_depth();
   draw_right(canvas, scene);

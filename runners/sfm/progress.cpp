@@ -1,10 +1,13 @@
 #include "runners/sfm/progress.hpp"
 
 #include "base/json.hpp"
+#include "runners/sfm/colmap_output.hpp"
 #include "runners/task_context.hpp"
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 

@@ -1,10 +1,15 @@
 #include "runners/sfm/raster.hpp"
 
 #include "runners/sfm/bitmap_font.hpp"
+#include "runners/sfm/image_io.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <string_view>
 
 namespace pn::runners::sfm {
 namespace {
@@ -13,9 +18,9 @@ Colour texel(const Image& image, double u, double v) {
   const int x = std::clamp(static_cast<int>(u), 0, image.width - 1);
   const int y = std::clamp(static_cast<int>(v), 0, image.height - 1);
   const std::size_t at = image.at(x, y);
-  return {static_cast<double>(image.pixels[at]),
-          static_cast<double>(image.pixels[at + 1]),
-          static_cast<double>(image.pixels[at + 2])};
+  return {.r = static_cast<double>(image.pixels[at]),
+          .g = static_cast<double>(image.pixels[at + 1]),
+          .b = static_cast<double>(image.pixels[at + 2])};
 }
 
 /// The pixels that a span of the plane touches, within the canvas: what is far outside, or no
@@ -37,10 +42,10 @@ Canvas::Canvas(int width, int height)
 }
 
 void Canvas::clip(Clip clip) {
-  clip_ = {std::max(clip.left, 0),
-           std::max(clip.top, 0),
-           std::min(clip.right, image_.width),
-           std::min(clip.bottom, image_.height)};
+  clip_ = {.left = std::max(clip.left, 0),
+           .top = std::max(clip.top, 0),
+           .right = std::min(clip.right, image_.width),
+           .bottom = std::min(clip.bottom, image_.height)};
 }
 
 void Canvas::forget_depth() {
@@ -94,7 +99,11 @@ void Canvas::disc(Vertex centre, double radius, Colour colour) {
       const double from_centre = (dx * dx + dy * dy) / (radius * radius);
       if (from_centre > 1) continue;
       // A darker rim keeps neighbours apart.
-      plot(x, y, centre.depth, from_centre > 0.6 ? mix(colour, {0, 0, 0}, 0.35) : colour, 1);
+      plot(x,
+           y,
+           centre.depth,
+           from_centre > 0.6 ? mix(colour, {.r = 0, .g = 0, .b = 0}, 0.35) : colour,
+           1);
     }
   }
 }

@@ -1,16 +1,34 @@
 #include "runners/sfm/run.hpp"
 
+#include "base/awaitable.hpp"
 #include "base/file.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
 #include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 #include "runners/process.hpp"
+#include "runners/sfm/colmap_commands.hpp"
+#include "runners/sfm/colmap_model.hpp"
+#include "runners/sfm/colmap_output.hpp"
 #include "runners/sfm/filter.hpp"
 #include "runners/sfm/matches.hpp"
+#include "runners/sfm/options.hpp"
+#include "runners/sfm/photos.hpp"
+#include "runners/sfm/sfm.hpp"
 #include "runners/task_context.hpp"
+#include "storage/ports.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 namespace pn::runners::sfm {
 namespace {
@@ -179,7 +197,7 @@ Awaitable<Result<void>> Run::drop_still_background(const ColmapPlan& plan) {
     fs::remove(list, ignored);
     const Result<UniqueFd> file = create_new(list);
     if (!file) return file.error();
-    const Result<void> written = write_all(file->get(), to_match_list(*table, background.kept));
+    Result<void> written = write_all(file->get(), to_match_list(*table, background.kept));
     if (!written) return written;
     return clear_matches(database);
   };

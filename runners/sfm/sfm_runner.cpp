@@ -1,7 +1,15 @@
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
+#include "runners/process.hpp"
 #include "runners/process_spawn.hpp"
+#include "runners/runner.hpp"
 #include "runners/sfm/run.hpp"
 #include "runners/sfm/sfm.hpp"
 
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
 #include <utility>
 
 namespace pn::runners::sfm {

@@ -1,7 +1,12 @@
 #include "runners/sfm/matches.hpp"
 
-#include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <unordered_map>
+#include <utility>
+#include <vector>
 
 namespace pn::runners::sfm {
 namespace {
@@ -48,6 +53,24 @@ Shares shares_of(const MatchTable& table, const PairMatches& pair) {
   return out;
 }
 
+/// Of each photo's key points.
+using Ballot = std::unordered_map<std::uint32_t, std::vector<Votes>>;
+
+Ballot count_votes(const MatchTable& table, const std::vector<const PairMatches*>& telling) {
+  Ballot votes;
+  for (const auto& [photo, points] : table.key_points) votes[photo].resize(points.size());
+  for (const PairMatches* pair : telling) {
+    auto& first = votes.at(pair->first);
+    auto& second = votes.at(pair->second);
+    for (const auto& match : pair->matches) {
+      const bool still = moved_by(table, *pair, match) < kStillPx;
+      ++(still ? first[match[0]].still : first[match[0]].moved);
+      ++(still ? second[match[1]].still : second[match[1]].moved);
+    }
+  }
+  return votes;
+}
+
 }  // namespace
 
 StillBackground find_still_background(const MatchTable& table) {
@@ -69,23 +92,13 @@ StillBackground find_still_background(const MatchTable& table) {
   out.found = telling.size() >= 2 && telling.size() * 10 > (matched_pairs - nothing_moved) * 6;
   if (!out.found) return out;
 
-  std::unordered_map<std::uint32_t, std::vector<Votes>> votes;
-  for (const auto& [photo, points] : table.key_points) votes[photo].resize(points.size());
-  for (const PairMatches* pair : telling) {
-    auto& first = votes.at(pair->first);
-    auto& second = votes.at(pair->second);
-    for (const auto& match : pair->matches) {
-      const bool still = moved_by(table, *pair, match) < kStillPx;
-      ++(still ? first[match[0]].still : first[match[0]].moved);
-      ++(still ? second[match[1]].still : second[match[1]].moved);
-    }
-  }
+  const Ballot votes = count_votes(table, telling);
   const auto background = [&](std::uint32_t photo, std::uint32_t point) {
     const Votes& vote = votes.at(photo)[point];
     return vote.still > 0 && vote.still >= vote.moved;
   };
   for (const PairMatches& pair : table.pairs) {
-    PairMatches kept{pair.first, pair.second, {}};
+    PairMatches kept{.first = pair.first, .second = pair.second, .matches = {}};
     for (const auto& match : pair.matches) {
       if (!background(pair.first, match[0]) && !background(pair.second, match[1])) {
         kept.matches.push_back(match);

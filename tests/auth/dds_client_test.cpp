@@ -1,8 +1,18 @@
 #include "auth/dds_client.hpp"
 
+#include "auth/dds_json.hpp"
+#include "auth/wallet.hpp"
+#include "base/awaitable.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "http/types.hpp"
 #include "tests/auth/fake_dds.hpp"
+#include "tests/auth/known_answers.hpp"
+#include "tests/support/fake_http.hpp"
+#include "tests/support/test_loop.hpp"
 
+#include <chrono>
 #include <string>
 
 #include <catch2/catch.hpp>

@@ -1,7 +1,12 @@
 #include "auth/jwt.hpp"
 
 #include "base/encoding.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "base/time.hpp"
 
+#include <chrono>
 #include <string>
 
 #include <catch2/catch.hpp>

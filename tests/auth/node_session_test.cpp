@@ -1,9 +1,22 @@
 #include "auth/node_session.hpp"
 
+#include "auth/access_tokens.hpp"
+#include "auth/token_core.hpp"
+#include "base/awaitable.hpp"
+#include "base/deadline.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "http/client.hpp"
 #include "tests/auth/fake_dds.hpp"
+#include "tests/support/fake_http.hpp"
+#include "tests/support/fake_rng.hpp"
 
+#include <chrono>
+#include <cstdint>
 #include <list>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>

@@ -1,7 +1,17 @@
+#include "auth/dds_client.hpp"
 #include "auth/registration_core.hpp"
 #include "auth/registration_loop.hpp"
+#include "auth/wallet.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "http/client.hpp"
 #include "tests/auth/fake_dds.hpp"
+#include "tests/support/fake_http.hpp"
+#include "tests/support/fake_rng.hpp"
 
+#include <chrono>
+#include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 

@@ -1,5 +1,7 @@
 #include "auth/siwe.hpp"
 
+#include "auth/wallet.hpp"
+#include "base/result.hpp"
 #include "tests/auth/known_answers.hpp"
 
 #include <string>

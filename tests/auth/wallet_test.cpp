@@ -1,11 +1,14 @@
 #include "auth/wallet.hpp"
 
 #include "base/encoding.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
 #include "tests/auth/known_answers.hpp"
 
 #include <algorithm>
 #include <cctype>
 #include <string>
+#include <string_view>
 
 #include <catch2/catch.hpp>
 

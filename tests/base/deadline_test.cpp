@@ -1,9 +1,15 @@
 #include "base/deadline.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
 #include "base/event.hpp"
+#include "base/result.hpp"
 #include "tests/support/test_loop.hpp"
 
+#include <chrono>
+#include <optional>
 #include <stdexcept>
+#include <utility>
 
 #include <catch2/catch.hpp>
 

@@ -2,6 +2,9 @@
 
 #include "base/digest.hpp"
 
+#include <string>
+#include <vector>
+
 #include <catch2/catch.hpp>
 
 namespace pn {

@@ -1,5 +1,7 @@
 #include "base/json.hpp"
 
+#include <vector>
+
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 

@@ -2,7 +2,10 @@
 
 #include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include <catch2/catch.hpp>

@@ -1,7 +1,11 @@
 #include "base/nursery.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
 #include "tests/support/test_loop.hpp"
 
+#include <chrono>
+#include <exception>
 #include <stdexcept>
 #include <vector>
 

@@ -1,8 +1,10 @@
 #include "base/offload.hpp"
 
+#include "base/awaitable.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <stdexcept>
 #include <thread>
 

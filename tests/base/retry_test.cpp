@@ -1,7 +1,15 @@
 #include "base/retry.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <optional>
+#include <utility>
 
 #include <catch2/catch.hpp>
 

@@ -1,5 +1,9 @@
 #include "base/time.hpp"
 
+#include "base/result.hpp"
+
+#include <string>
+
 #include <catch2/catch.hpp>
 
 namespace pn {

@@ -1,6 +1,9 @@
+#include "base/file.hpp"
 #include "node/settings.hpp"
 #include "tests/support/child.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <map>
 #include <string>

@@ -1,12 +1,21 @@
 #include "bin/client_session.hpp"
 
 #include "auth/jwt.hpp"
+#include "base/awaitable.hpp"
+#include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "bin/client_settings.hpp"
+#include "bin/environment.hpp"
+#include "http/client.hpp"
 #include "tests/support/fake_http.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
 
+#include <chrono>
 #include <string>
+#include <utility>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

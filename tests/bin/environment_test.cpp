@@ -1,12 +1,15 @@
 #include "bin/environment.hpp"
 
 #include "base/file.hpp"
+#include "base/result.hpp"
 
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include <catch2/catch.hpp>
+#include <stdlib.h>
 
 using namespace pn;       // NOLINT(google-build-using-namespace)
 using namespace pn::bin;  // NOLINT(google-build-using-namespace)

@@ -1,11 +1,16 @@
 #include "bin/jobs.hpp"
 
+#include "base/ids.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
 #include "bin/artifact_paths.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/job_follow.hpp"
 #include "bin/job_spec.hpp"
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

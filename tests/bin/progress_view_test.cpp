@@ -1,7 +1,13 @@
 #include "bin/progress_view.hpp"
 
-#include <chrono>
+#include "bin/jobs.hpp"
+#include "bin/terminal.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include <catch2/catch.hpp>
 

@@ -1,9 +1,15 @@
+#include "base/file.hpp"
+#include "base/result.hpp"
 #include "tests/support/child.hpp"
 
+#include <algorithm>
 #include <csignal>
+#include <cstddef>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>

@@ -1,7 +1,11 @@
+#include "base/result.hpp"
+#include "base/time.hpp"
 #include "http/client.hpp"
 #include "http/curl_error.hpp"
 
+#include <chrono>
 #include <string>
+#include <utility>
 
 #include <catch2/catch.hpp>
 #include <curl/curl.h>

@@ -1,10 +1,17 @@
+#include "base/awaitable.hpp"
+#include "base/nursery.hpp"
+#include "base/result.hpp"
 #include "http/client.hpp"
+#include "http/types.hpp"
 #include "tests/http/scripted_server.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <chrono>
+#include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <catch2/catch.hpp>
 

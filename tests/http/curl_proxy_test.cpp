@@ -1,4 +1,7 @@
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
 #include "http/client.hpp"
+#include "http/url.hpp"
 #include "tests/http/scripted_server.hpp"
 #include "tests/support/test_loop.hpp"
 

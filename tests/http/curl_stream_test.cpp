@@ -1,14 +1,22 @@
+#include "base/awaitable.hpp"
 #include "base/event.hpp"
+#include "base/result.hpp"
+#include "http/body.hpp"
 #include "http/client.hpp"
+#include "http/types.hpp"
 #include "tests/http/scripted_server.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <utility>
 
 #include <catch2/catch.hpp>
 

@@ -1,4 +1,7 @@
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
 #include "http/client.hpp"
+#include "http/url.hpp"
 #include "tests/http/scripted_server.hpp"
 #include "tests/support/test_loop.hpp"
 
@@ -7,6 +10,7 @@
 #include <fstream>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include <boost/asio/ssl/context.hpp>
 #include <boost/asio/ssl/impl/src.hpp>  // the one file of this binary that speaks TLS
@@ -15,6 +19,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 namespace pn::http {

@@ -1,5 +1,10 @@
 #include "http/multipart.hpp"
 
+#include <cstddef>
+#include <string>
+#include <utility>
+#include <vector>
+
 #include <catch2/catch.hpp>
 
 namespace pn::http {

@@ -1,6 +1,14 @@
+#include "base/awaitable.hpp"
 #include "base/event.hpp"
+#include "base/result.hpp"
 #include "http/server.hpp"
+#include "http/types.hpp"
 #include "tests/http/raw_client.hpp"
+#include "tests/support/test_loop.hpp"
+
+#include <chrono>
+#include <string>
+#include <utility>
 
 #include <catch2/catch.hpp>
 

@@ -1,10 +1,30 @@
 #include "http/server.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/file.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+#include "http/body.hpp"
+#include "http/types.hpp"
 #include "tests/http/raw_client.hpp"
+#include "tests/support/test_loop.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <ios>
+#include <memory>
+#include <optional>
+#include <span>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <sys/mman.h>
-#include <unistd.h>
 
 namespace pn::http {
 namespace {

@@ -1,9 +1,12 @@
 #include "http/types.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
 #include "http/body.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <array>
+#include <cstddef>
 
 #include <catch2/catch.hpp>
 

@@ -1,5 +1,10 @@
 #include "http/url.hpp"
 
+#include "base/result.hpp"
+
+#include <string_view>
+#include <utility>
+
 #include <catch2/catch.hpp>
 
 namespace pn::http {

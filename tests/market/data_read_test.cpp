@@ -1,6 +1,16 @@
+#include "base/digest.hpp"
+#include "base/json.hpp"
 #include "http/multipart.hpp"
 #include "market/data_ranges.hpp"
+#include "tests/http/raw_client.hpp"
 #include "tests/market/domain_server.hpp"
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace pn::market {
 namespace {

@@ -1,4 +1,15 @@
+#include "base/digest.hpp"
+#include "base/json.hpp"
+#include "market/data_types.hpp"
+#include "tests/http/raw_client.hpp"
 #include "tests/market/domain_server.hpp"
+#include "tests/support/test_loop.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <vector>
 
 namespace pn::market {
 namespace {

@@ -1,4 +1,13 @@
+#include "base/file.hpp"
+#include "base/json.hpp"
+#include "base/offload.hpp"
+#include "market/file_blobs.hpp"
+#include "tests/http/raw_client.hpp"
 #include "tests/market/domain_server.hpp"
+
+#include <chrono>
+#include <filesystem>
+#include <string>
 
 namespace pn::market {
 namespace {

@@ -1,6 +1,14 @@
+#include "auth/siwe.hpp"
+#include "auth/wallet.hpp"
+#include "base/encoding.hpp"
+#include "base/time.hpp"
+#include "http/types.hpp"
 #include "tests/market/market_fixture.hpp"
 
 #include <cctype>
+#include <chrono>
+#include <functional>
+#include <string>
 
 namespace pn::market::testing {
 

@@ -1,8 +1,10 @@
 #include "market/job_graph.hpp"
 
 #include "base/json.hpp"
+#include "base/result.hpp"
 #include "market/job_spec.hpp"
 
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>

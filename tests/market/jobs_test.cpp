@@ -1,6 +1,16 @@
+#include "base/awaitable.hpp"
+#include "base/json.hpp"
+#include "base/time.hpp"
+#include "http/types.hpp"
 #include "tests/market/market_fixture.hpp"
 
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
 #include <set>
+#include <string>
+#include <vector>
 
 namespace pn::market::testing {
 

@@ -1,9 +1,19 @@
+#include "base/encoding.hpp"
 #include "base/file.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "http/types.hpp"
+#include "market/bootstrap.hpp"
+#include "market/database.hpp"
 #include "market/dms_node_handlers.hpp"
+#include "market/settings.hpp"
 #include "market/version.hpp"
 #include "tests/market/market_fixture.hpp"
 
-#include <algorithm>
+#include <chrono>
+#include <string>
+#include <vector>
 
 #include <sys/stat.h>
 

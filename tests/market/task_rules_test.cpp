@@ -1,7 +1,10 @@
 #include "market/task_rules.hpp"
 
+#include "base/result.hpp"
+#include "base/time.hpp"
+
+#include <chrono>
 #include <string>
-#include <vector>
 
 #include <catch2/catch.hpp>
 

@@ -1,7 +1,12 @@
 #include "market/tokens.hpp"
 
+#include "auth/jwt.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
 #include "tests/support/fake_clock.hpp"
 #include "tests/support/fake_rng.hpp"
+
+#include <chrono>
 
 #include <catch2/catch.hpp>
 

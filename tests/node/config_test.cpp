@@ -1,12 +1,19 @@
 #include "node/config.hpp"
 
+#include "base/ids.hpp"
+#include "base/log.hpp"
+#include "base/time.hpp"
 #include "node/settings.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <functional>
 #include <set>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <unistd.h>

@@ -1,8 +1,16 @@
 #include "node/dms_client.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "node/lease.hpp"
+#include "node/outbox.hpp"
 #include "tests/node/fake_dms.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
+
+#include <string>
 
 #include <catch2/catch.hpp>
 

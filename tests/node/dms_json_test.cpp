@@ -1,5 +1,12 @@
+#include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 #include "node/lease.hpp"
+#include "storage/ports.hpp"
+
+#include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

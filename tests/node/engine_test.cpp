@@ -1,9 +1,18 @@
 #include "node/engine.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "runners/task_context.hpp"
+#include "tests/node/fake_dms.hpp"
 #include "tests/node/node_fixture.hpp"
+#include "tests/support/test_loop.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <memory>
+#include <string>
 
 #include <catch2/catch.hpp>
 

@@ -1,14 +1,18 @@
-#include "base/file.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
 #include "node/state_dir.hpp"
 #include "node/workspace.hpp"
 #include "tests/support/fake_rng.hpp"
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <string>
 
 #include <catch2/catch.hpp>
+#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 namespace pn::node {
 namespace {

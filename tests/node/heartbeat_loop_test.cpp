@@ -1,10 +1,23 @@
 #include "node/heartbeat_loop.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "base/time.hpp"
+#include "node/dms_client.hpp"
+#include "node/lease.hpp"
+#include "node/lease_core.hpp"
+#include "storage/task_token.hpp"
 #include "tests/node/fake_dms.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
 
+#include <cstddef>
 #include <memory>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include <catch2/catch.hpp>
 

@@ -1,6 +1,12 @@
 #include "node/lease_core.hpp"
 
+#include "base/rng.hpp"
+#include "base/time.hpp"
 #include "tests/support/fake_rng.hpp"
+
+#include <chrono>
+#include <optional>
+#include <ratio>
 
 #include <catch2/catch.hpp>
 

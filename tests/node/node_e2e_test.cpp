@@ -1,16 +1,35 @@
+#include "base/awaitable.hpp"
+#include "base/file.hpp"
+#include "base/ids.hpp"
+#include "base/json.hpp"
+#include "base/log.hpp"
 #include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
 #include "base/system_clock.hpp"
 #include "base/system_rng.hpp"
 #include "http/client.hpp"
+#include "node/config.hpp"
 #include "node/node.hpp"
+#include "runners/registry.hpp"
+#include "runners/task_context.hpp"
+#include "storage/ports.hpp"
 #include "tests/node/node_fixture.hpp"
 #include "tests/support/fake_marketplace.hpp"
 
 #include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>

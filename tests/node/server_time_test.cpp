@@ -1,6 +1,10 @@
 #include "node/server_time.hpp"
 
+#include "base/rng.hpp"
+#include "base/time.hpp"
 #include "tests/support/fake_rng.hpp"
+
+#include <chrono>
 
 #include <catch2/catch.hpp>
 

@@ -1,8 +1,24 @@
 #include "node/task_run.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/file.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "base/secret.hpp"
+#include "base/time.hpp"
+#include "node/receipts.hpp"
+#include "runners/task_context.hpp"
+#include "storage/ports.hpp"
+#include "tests/node/fake_dms.hpp"
 #include "tests/node/node_fixture.hpp"
+#include "tests/support/test_loop.hpp"
 
+#include <chrono>
+#include <cstddef>
+#include <optional>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 

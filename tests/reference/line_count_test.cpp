@@ -1,10 +1,14 @@
 // The runner of docs/runners.md, whole, and its test.
 
+#include "base/awaitable.hpp"
 #include "base/file.hpp"
+#include "base/ids.hpp"
 #include "base/json.hpp"
 #include "base/offload.hpp"
+#include "base/result.hpp"
 #include "runners/runner.hpp"
 #include "runners/task_context.hpp"
+#include "storage/ports.hpp"
 #include "tests/support/fake_task.hpp"
 #include "tests/support/test_loop.hpp"
 
@@ -12,8 +16,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <ios>
 #include <string>
-#include <utility>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

@@ -3,8 +3,8 @@
 #include "base/file.hpp"
 #include "node/settings.hpp"
 
+#include <cstddef>
 #include <filesystem>
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>

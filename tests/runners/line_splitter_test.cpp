@@ -1,5 +1,6 @@
 #include "runners/line_splitter.hpp"
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>

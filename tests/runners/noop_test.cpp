@@ -1,10 +1,20 @@
 #include "runners/noop/noop.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "runners/runner.hpp"
+#include "runners/task_context.hpp"
 #include "tests/support/fake_task.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <chrono>
+#include <cstddef>
+#include <filesystem>
 #include <fstream>
+#include <optional>
+#include <string>
+#include <utility>
 
 #include <catch2/catch.hpp>
 

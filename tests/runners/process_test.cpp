@@ -1,22 +1,32 @@
 #include "runners/process.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
 #include "base/system_clock.hpp"
+#include "base/time.hpp"
 #include "runners/process_spawn.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
+#include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
 #include <poll.h>
-#include <sys/stat.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
 

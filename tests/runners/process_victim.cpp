@@ -1,10 +1,13 @@
 // process_victim SCRIPT: runs it with /bin/sh through the launcher, printing its lines. For the
 // test that kills a node with kill -9.
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
 #include "base/system_clock.hpp"
 #include "runners/process.hpp"
 
 #include <cstdio>
 #include <exception>
+#include <string_view>
 #include <utility>
 
 #include <boost/asio/co_spawn.hpp>

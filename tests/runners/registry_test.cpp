@@ -1,6 +1,12 @@
 #include "runners/registry.hpp"
 
+#include "base/ids.hpp"
+#include "base/result.hpp"
 #include "runners/noop/noop.hpp"
+#include "runners/runner.hpp"
+
+#include <memory>
+#include <vector>
 
 #include <catch2/catch.hpp>
 

@@ -1,16 +1,23 @@
 #include "base/json.hpp"
+#include "base/result.hpp"
 #include "runners/sfm/colmap_model.hpp"
 #include "runners/sfm/delaunay.hpp"
 #include "runners/sfm/export.hpp"
 #include "runners/sfm/filter.hpp"
+#include "runners/sfm/geometry.hpp"
+#include "runners/sfm/image_io.hpp"
 #include "runners/sfm/kd_tree.hpp"
 #include "runners/sfm/preview.hpp"
 #include "runners/sfm/report.hpp"
 #include "tests/runners/sfm_support.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstddef>
 #include <limits>
 #include <set>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <draco/compression/decode.h>

@@ -1,7 +1,10 @@
+#include "base/result.hpp"
 #include "runners/sfm/colmap_commands.hpp"
 #include "runners/sfm/options.hpp"
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 

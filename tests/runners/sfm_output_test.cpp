@@ -3,7 +3,12 @@
 #include "runners/sfm/colmap_output.hpp"
 #include "runners/sfm/log_text.hpp"
 
+#include <algorithm>
+#include <cstddef>
 #include <fstream>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 

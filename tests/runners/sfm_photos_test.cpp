@@ -1,11 +1,19 @@
 #include "base/file.hpp"
+#include "base/result.hpp"
+#include "runners/sfm/image_io.hpp"
 #include "runners/sfm/photos.hpp"
 #include "storage/archive.hpp"
+#include "storage/ports.hpp"
 #include "tests/runners/sfm_support.hpp"
 
 #include <atomic>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <jpeglib.h>

@@ -1,12 +1,15 @@
 // The real COLMAP on real photos of the Debian package visp-images-data; skipped where one is
 // absent.
 #include "base/json.hpp"
+#include "base/result.hpp"
 #include "base/system_clock.hpp"
+#include "runners/process.hpp"
 #include "runners/sfm/sfm.hpp"
 #include "tests/support/fake_task.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 

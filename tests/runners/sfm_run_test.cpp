@@ -1,13 +1,26 @@
 // The flow of one task, with a COLMAP that does what a test says.
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
 #include "base/json.hpp"
+#include "base/result.hpp"
 #include "base/system_clock.hpp"
+#include "runners/process.hpp"
+#include "runners/runner.hpp"
+#include "runners/sfm/colmap_model.hpp"
 #include "runners/sfm/sfm.hpp"
+#include "storage/ports.hpp"
 #include "tests/runners/sfm_support.hpp"
 #include "tests/support/fake_task.hpp"
 #include "tests/support/test_loop.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <deque>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>

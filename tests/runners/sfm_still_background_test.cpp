@@ -1,6 +1,8 @@
+#include "base/result.hpp"
 #include "runners/sfm/matches.hpp"
 
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <string>
 

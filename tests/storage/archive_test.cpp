@@ -1,9 +1,12 @@
 #include "storage/archive.hpp"
 
+#include "base/result.hpp"
 #include "tests/storage/temp_folder.hpp"
 
 #include <atomic>
 #include <cerrno>
+#include <cstdint>
+#include <filesystem>
 #include <string>
 #include <vector>
 

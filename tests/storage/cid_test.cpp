@@ -1,5 +1,9 @@
 #include "storage/cid.hpp"
 
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "http/url.hpp"
+
 #include <string>
 
 #include <catch2/catch.hpp>

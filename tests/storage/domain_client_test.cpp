@@ -1,12 +1,25 @@
-#include "storage/domain_client.hpp"
-
+#include "base/awaitable.hpp"
 #include "base/digest.hpp"
 #include "base/encoding.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "base/retry.hpp"
+#include "http/server.hpp"
+#include "storage/cid.hpp"
+#include "storage/domain_calls.hpp"
+#include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/storage/temp_folder.hpp"
+#include "tests/support/fake_rng.hpp"
+#include "tests/support/test_loop.hpp"
 
+#include <chrono>
+#include <cstddef>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 

@@ -1,8 +1,13 @@
 #include "storage/naming.hpp"
 
 #include "base/digest.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "storage/ports.hpp"
 
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include <catch2/catch.hpp>
 

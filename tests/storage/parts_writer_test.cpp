@@ -1,10 +1,14 @@
 #include "storage/parts_writer.hpp"
 
+#include "base/ids.hpp"
+#include "base/result.hpp"
 #include "storage/domain_json.hpp"
 #include "storage/download.hpp"
 #include "tests/storage/temp_folder.hpp"
 
+#include <cstddef>
 #include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 

@@ -1,9 +1,17 @@
 #include "storage/task_ports.hpp"
 
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "http/server.hpp"
+#include "storage/ports.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/storage/temp_folder.hpp"
+#include "tests/support/test_loop.hpp"
 
+#include <cstddef>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 

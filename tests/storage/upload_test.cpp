@@ -1,10 +1,20 @@
-#include "storage/upload.hpp"
-
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
+#include "storage/domain_client.hpp"
+#include "storage/domain_json.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/storage/temp_folder.hpp"
+#include "tests/support/test_loop.hpp"
 
 #include <chrono>
+#include <cstddef>
+#include <memory>
+#include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 

@@ -1,6 +1,13 @@
 #include "tests/support/fake_clock.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/time.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
 #include <list>
+#include <memory>
 
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/error.hpp>

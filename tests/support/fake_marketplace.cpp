@@ -1,9 +1,22 @@
 #include "tests/support/fake_marketplace.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/json.hpp"
 #include "base/log.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "http/server.hpp"
+#include "http/types.hpp"
 
+#include <chrono>
+#include <memory>
+#include <optional>
 #include <stdexcept>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 namespace pn::testing {
 

@@ -1,8 +1,18 @@
 #include "tests/support/fake_task.hpp"
 
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
 #include "base/file.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "storage/ports.hpp"
 
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 #include <utility>
 
 #include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp is POSIX's, not std's
