@@ -1,6 +1,6 @@
 // The limit that the node's task rate is held against: the same four requests a noop task costs
 // (claim, first heartbeat, heartbeat with the last progress, complete), made by bare libcurl on one
-// kept connection, with nothing between them. bench/noop-rate checks that it is four on both sides.
+// kept connection, with nothing between them.
 //
 //   REG_SECRET=.. SECP256K1_PRIVHEX=.. DDS_BASE_URL=.. DMS_BASE_URL=.. curl_limit
 //
