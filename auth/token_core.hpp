@@ -20,7 +20,8 @@ struct TokenTimes {
 };
 
 /// `asked_at + ttl * ratio`, moved by up to `jitter` either way; never past the expiry, and never
-/// so soon that a server with very short tokens would be asked without a pause.
+/// so soon that a server with very short tokens would be asked without a pause. A `ttl` of more
+/// than a year counts as one.
 TokenTimes token_times(SteadyTime asked_at, Millis ttl, const TokenPolicy& policy, Rng& rng);
 
 }  // namespace pn::auth

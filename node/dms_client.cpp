@@ -13,6 +13,8 @@
 #include "node/lease.hpp"
 #include "node/outbox.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +24,8 @@ namespace pn::node {
 namespace {
 
 constexpr int kUnauthorized = 401;
+/// "Never ends" is written as the year 9999, which the clock's nanoseconds do not reach.
+constexpr Millis kLongestLease = std::chrono::hours(365 * 24);
 
 bool is_success(int status) { return status >= 200 && status < 300; }
 
@@ -174,7 +178,8 @@ std::optional<Millis> DmsClient::remaining(const Answer& answer,
                                            std::optional<SystemTime> expires_at) const {
   if (!expires_at) return std::nullopt;
   const SystemTime server_then = answer.sent_wall + server_time_.offset();
-  return std::chrono::floor<Millis>(*expires_at - server_then);
+  return std::clamp(
+      std::chrono::floor<Millis>(*expires_at - server_then), -kLongestLease, kLongestLease);
 }
 
 }  // namespace pn::node

@@ -83,6 +83,11 @@ TEST_CASE("token: the renewal point is the ratio of the life, jittered, never pa
   CHECK(blink.renew_at <= blink.expires_at);
   const TokenTimes none = token_times(start, 1h, {.safety_ratio = 0.0}, rng);
   CHECK(none.renew_at - start >= 1s);
+
+  // "9999-12-31": more than the clock's nanoseconds hold.
+  const TokenTimes never = token_times(start, std::chrono::hours(24 * 365 * 8000), {}, rng);
+  CHECK(never.expires_at - start == std::chrono::hours(24 * 365));
+  CHECK(never.renew_at > start + std::chrono::hours(24 * 200));
 }
 
 TEST_CASE("session: registers, signs in, and says where it stands", "[auth][session]") {

@@ -214,6 +214,21 @@ TEST_CASE("dms: the lease is read by the server's clock", "[node][dms]") {
   CHECK(left >= 28s);
 }
 
+TEST_CASE("dms: a lease that never ends lasts a year, one of long ago is over", "[node][dms]") {
+  Fixture f;
+  DmsClient client = f.client();
+  Json body = envelope(f.loop.clock, "t", 30s);
+  const auto [text, years] = GENERATE(table<std::string, int>({
+      {"9999-12-31T23:59:59Z", 1},
+      {"0001-01-01T00:00:00Z", -1},
+  }));
+  body["lease_expires_at"] = text;
+  f.dms.claims.push_back(Reply(200, body));
+  const Result<Claim> claim = f.loop.run(client.claim());
+  REQUIRE(claim.ok());
+  CHECK(claim->lease->remaining == std::chrono::hours(years * 24 * 365));
+}
+
 TEST_CASE("dms: cancellation ends a call", "[node][dms]") {
   Fixture f;
   DmsClient client = f.client();
