@@ -15,6 +15,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstddef>
+#include <exception>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -86,10 +87,27 @@ class PosixLauncher final : public ProcessLauncher {
     if (!group) co_return std::move(group).error();
 
     LineSplitter lines(spec.on_line);
-    Descriptor output = watched(executor_, group->output());
-    Descriptor pidfd = watched(executor_, group->pidfd());
-    // From here to the end of the group this frame must stay, cancelled or not.
+    // Until the group has ended this frame must stay, cancelled or not. The setting belongs to the
+    // caller's whole chain of coroutines: left off, a later cancellation would be latched and lost.
+    const bool throws = co_await asio::this_coro::throw_if_cancelled();
     co_await asio::this_coro::throw_if_cancelled(false);
+    std::exception_ptr thrown;
+    SpawnReport report;
+    try {
+      report = co_await follow(*group, lines, spec.grace);
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+    co_await asio::this_coro::throw_if_cancelled(throws);
+    if (thrown) std::rethrow_exception(thrown);
+    co_return exit_of(*program, report, started);
+  }
+
+ private:
+  /// To the end of the group; throws operation_aborted after it when cancelled meanwhile.
+  Awaitable<SpawnReport> follow(SpawnedGroup& group, LineSplitter& lines, Millis grace) {
+    Descriptor output = watched(executor_, group.output());
+    Descriptor pidfd = watched(executor_, group.pidfd());
     Nursery nursery(executor_);
     nursery.spawn("process output", read_output(output, lines));
     co_await pidfd.async_wait(Descriptor::wait_read, asio::as_tuple(asio::use_awaitable));
@@ -97,25 +115,24 @@ class PosixLauncher final : public ProcessLauncher {
     const bool cancelled = state.cancelled() != asio::cancellation_type::none;
     if (cancelled) {
       co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-      co_await stop(*group, pidfd, spec.grace);
+      co_await stop(group, pidfd, grace);
     }
-    const SpawnReport report = group->reap();
+    const SpawnReport report = group.reap();
     nursery.cancel();
     co_await nursery.join();
-    drain(group->output(), lines);
+    drain(group.output(), lines);
     lines.finish();
     if (cancelled) throw boost::system::system_error(asio::error::operation_aborted);
-    co_return exit_of(*program, report, started);
+    co_return report;
   }
 
- private:
-  Awaitable<void> stop(const SpawnedGroup& group, Descriptor& pidfd, Millis grace) {
+  Awaitable<void> stop(SpawnedGroup& group, Descriptor& pidfd, Millis grace) {
     group.signal_group(SIGTERM);
     Awaitable<Result<void>> ended = wait_end(pidfd);
     const Deadline deadline = Deadline::in(clock_, grace);
     const Result<void> in_time = co_await with_deadline<void>(clock_, deadline, std::move(ended));
     if (in_time) co_return;
-    group.signal_group(SIGKILL);
+    group.kill_all();
     co_await pidfd.async_wait(Descriptor::wait_read, asio::use_awaitable);
   }
 

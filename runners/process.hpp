@@ -35,13 +35,15 @@ struct ProcessExit {
   std::chrono::milliseconds wall{0};
 };
 
-/// Starts programs in process groups of their own, which die with us (even by kill -9). Kind
-/// `not_found`, code "program_missing", when there is no such program.
+/// Starts programs in process groups of their own, which die with us (even by kill -9), with what
+/// they started elsewhere (setsid). Kind `not_found`, code "program_missing", when there is no such
+/// program.
 class ProcessLauncher {
  public:
   virtual ~ProcessLauncher() = default;
-  /// Returns when the program and what it started in its group have ended. Cancellation stops the
-  /// group, waits for it, then throws operation_aborted.
+  /// Returns when the program and what it started in its group have ended; what it started outside
+  /// of its group is killed then. Cancellation stops the group, waits for it, kills the rest, then
+  /// throws operation_aborted.
   virtual Awaitable<Result<ProcessExit>> run(ProcessSpec spec) = 0;
 };
 

@@ -121,16 +121,71 @@ void close_all_but(std::array<int, 4> kept) {
   ::_exit(127);
 }
 
-/// Takes in what of our group has ended; ends with the last of it.
-void reap(int report, pid_t program) {
+/// SIGKILL to each child of this process. /proc may leave one out that comes while it is read, so
+/// ask again until there are none. False where the system has no such list.
+bool kill_children() {
+  const int list = ::open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+  if (list < 0) return false;
+  std::array<char, 1024> chunk{};
+  pid_t pid = 0;
   for (;;) {
-    int status = 0;
-    const pid_t gone = ::waitpid(0, &status, WNOHANG);  // children of our group only
-    if (gone == 0) return;
-    if (gone < 0 && errno == EINTR) continue;
-    if (gone < 0) ::_exit(0);  // ECHILD: the group is empty
-    if (gone == program) send(report, {.kind = Record::wait_status, .value = status});
+    const ssize_t got = ::read(list, chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    for (ssize_t i = 0; i < got; ++i) {
+      const char c = chunk[static_cast<std::size_t>(i)];
+      if (c >= '0' && c <= '9') {
+        pid = pid * 10 + (c - '0');
+        continue;
+      }
+      if (pid > 0) ::kill(pid, SIGKILL);  // ours until we reap it: nobody else has this id
+      pid = 0;
+    }
+    if (got > 0) continue;
+    ::close(list);
+    if (pid > 0) ::kill(pid, SIGKILL);
+    return got == 0;
   }
+}
+
+/// What was started, and how it ended.
+struct Watched {
+  int report;
+  pid_t program;
+  bool program_ended = false;
+
+  void note(pid_t gone, int status) {
+    if (gone != program) return;
+    program_ended = true;
+    send(report, {.kind = Record::wait_status, .value = status});
+  }
+};
+
+/// Kills all that descends from us, wherever it went: what loses its parent becomes our child.
+[[noreturn]] void end_all(Watched& watched) {
+  constexpr int kPauseMs = 5;
+  for (;;) {
+    // Without the list at least the group goes, and we, who are of it.
+    if (!kill_children()) ::kill(0, SIGKILL);
+    int status = 0;
+    pid_t gone = 0;
+    while ((gone = ::waitpid(-1, &status, WNOHANG)) > 0) watched.note(gone, status);
+    if (gone < 0 && errno == ECHILD) ::_exit(0);
+    ::poll(nullptr, 0, kPauseMs);
+  }
+}
+
+/// Takes in what has ended. After the program and the last of its group, what left the group (a
+/// child that called setsid) is ended too.
+void reap(Watched& watched) {
+  int status = 0;
+  pid_t gone = 0;
+  while ((gone = ::waitpid(-1, &status, WNOHANG)) > 0 || (gone < 0 && errno == EINTR)) {
+    if (gone > 0) watched.note(gone, status);
+  }
+  if (!watched.program_ended) return;
+  gone = ::waitpid(0, &status, WNOHANG);  // children of our group only; one that ends just now
+  if (gone > 0) return reap(watched);
+  if (gone < 0 && errno == ECHILD) end_all(watched);
 }
 
 [[noreturn]] void watch(const ChildPlan& plan) {
@@ -158,15 +213,17 @@ void reap(int report, pid_t program) {
 
   std::array<pollfd, 2> waits{pollfd{.fd = lifeline, .events = POLLIN, .revents = 0},
                               pollfd{.fd = ended, .events = POLLIN, .revents = 0}};
+  Watched watched{.report = report, .program = program};
+  constexpr int kLookMs = 100;
   for (;;) {
-    const int ready = ::poll(waits.data(), waits.size(), -1);
-    if (ready < 0 && errno != EINTR) ::kill(0, SIGKILL);
-    if (ready < 0) continue;
-    if (waits[0].revents != 0) ::kill(0, SIGKILL);  // we are of the group: this ends us too
+    // Nothing tells that the last of the group has left it: look now and then.
+    const int ready = ::poll(waits.data(), waits.size(), watched.program_ended ? kLookMs : -1);
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready < 0 || waits[0].revents != 0) end_all(watched);
     signalfd_siginfo seen{};
     while (::read(ended, &seen, sizeof seen) > 0) {
     }
-    reap(report, program);
+    reap(watched);
   }
 }
 
@@ -268,13 +325,15 @@ SpawnedGroup::SpawnedGroup(SpawnedGroup&& other) noexcept
 
 SpawnedGroup::~SpawnedGroup() {
   if (watcher_ <= 0) return;
-  signal_group(SIGKILL);
+  kill_all();
   reap();
 }
 
 void SpawnedGroup::signal_group(int signal) const {
   if (watcher_ > 0) ::kill(-watcher_, signal);
 }
+
+void SpawnedGroup::kill_all() { lifeline_.reset(); }
 
 SpawnReport SpawnedGroup::reap() {
   SpawnReport out;

@@ -40,10 +40,12 @@ struct SpawnReport {
 ///     children
 ///
 /// The watcher is a fork of us that never executes anything: it closes all our descriptors, starts
-/// the program, waits for everything in the group, and ends. When we die, by kill -9 too, the
-/// lifeline breaks and it kills the whole group, itself included. PR_SET_PDEATHSIG alone would not
-/// do: it reaches only the direct child, and fires when the *thread* that forked ends. It is set on
-/// the program for the reverse case, a watcher that somebody killed.
+/// the program, waits for it and for everything in the group, kills what left the group (setsid),
+/// and ends. When we die, by kill -9 too, the lifeline breaks and it kills all that descends from
+/// it: it is a subreaper, so that nothing gets out of its reach by losing its parent.
+/// PR_SET_PDEATHSIG alone would not do: it reaches only the direct child, and fires when the
+/// *thread* that forked ends. It is set on the program for the reverse case, a watcher that
+/// somebody killed.
 ///
 /// Until reap() the watcher is at least a zombie, so the group's id cannot be given to others and
 /// signal_group() hits nobody else.
@@ -54,11 +56,15 @@ class SpawnedGroup final {
   SpawnedGroup(SpawnedGroup&& other) noexcept;
   SpawnedGroup& operator=(SpawnedGroup&&) = delete;
 
-  /// Readable once the watcher has ended, and with it all of the group.
+  /// Readable once the watcher has ended, and before it all that it started.
   [[nodiscard]] int pidfd() const { return pidfd_.get(); }
   /// Non-blocking: what the group writes to stdout and stderr.
   [[nodiscard]] int output() const { return output_.get(); }
+  /// A signal that a program may handle; the watcher itself blocks them all. Not SIGKILL, which
+  /// would take the watcher before those that left the group: that is kill_all().
   void signal_group(int signal) const;
+  /// Breaks the lifeline: the watcher kills everything below it, then ends.
+  void kill_all();
   /// Waits for the watcher; at once when pidfd() is readable.
   SpawnReport reap();
 

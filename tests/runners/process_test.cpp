@@ -1,6 +1,7 @@
 #include "runners/process.hpp"
 
 #include "base/awaitable.hpp"
+#include "base/offload.hpp"
 #include "base/result.hpp"
 #include "base/system_clock.hpp"
 #include "base/time.hpp"
@@ -9,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
@@ -18,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -230,6 +233,74 @@ TEST_CASE_METHOD(Fixture, "process: cancellation ends the whole family", "[runne
   CHECK(until([&] { return std::none_of(pids.begin(), pids.end(), runs); }));
 }
 
+TEST_CASE_METHOD(Fixture,
+                 "process: a cancellation between two programs is not lost",
+                 "[runners][mt]") {
+  ThreadPool pool("between", 1);
+  std::atomic<bool> working{false};
+  std::atomic<bool> go{false};
+  std::optional<Result<ProcessExit>> second;
+  const auto body = [&]() -> Awaitable<void> {
+    const Result<ProcessExit> first = co_await launcher->run(sh("true"));
+    CHECK(first.ok());
+    const auto work = [&] {
+      working = true;
+      while (!go) std::this_thread::yield();
+    };
+    co_await offload(pool, work);
+    ProcessSpec spec = sh("");
+    spec.program = "pn-no-such-program";  // it would answer at once, before it looks at anything
+    Result<ProcessExit> got = co_await launcher->run(std::move(spec));
+    second.emplace(std::move(got));
+  };
+  Started started(loop, body());
+  REQUIRE(until([&] { return working.load(); }));
+  started.cancel();
+  go = true;
+  REQUIRE(until([&] { return started.done(); }));
+  CHECK(started.failed());
+  CHECK_FALSE(second);
+}
+
+TEST_CASE_METHOD(Fixture, "process: what left its group ends with it", "[runners][mt]") {
+  // It keeps its parent, or has lost it already, and holds the output open either way.
+  const std::string stray = GENERATE(as<std::string>(),
+                                     "setsid sleep 1000 & echo pid $!; ",
+                                     "(setsid sleep 1000 & echo pid $!); ");
+  INFO(stray);
+  std::optional<Result<ProcessExit>> out;
+  SECTION("when the program ends") {
+    Started started(loop, run_into(*launcher, sh(stray + "exit 3"), out));
+    REQUIRE(until([&] { return out.has_value(); }));
+    REQUIRE(*out);
+    CHECK((*out)->code == 3);
+  }
+  SECTION("when it is cancelled") {
+    const auto [trap, grace] =
+        GENERATE(table<std::string, Millis>({{"", 60'000ms}, {"trap '' TERM; ", 50ms}}));
+    ProcessSpec spec = sh(trap + stray + "echo ready; sleep 1000 & wait; wait");
+    spec.grace = grace;
+    Started started(loop, run_into(*launcher, std::move(spec), out));
+    REQUIRE(until([&] { return !lines.empty() && lines.back() == "ready"; }));
+    started.cancel();
+    REQUIRE(until([&] { return started.done(); }));
+    CHECK(started.failed());
+  }
+  const std::vector<pid_t> pids = pids_of(lines);
+  REQUIRE(pids.size() == 1);
+  CHECK_FALSE(runs(pids.front()));
+}
+
+TEST_CASE_METHOD(Fixture, "process: a program may leave its group itself", "[runners][mt]") {
+  ProcessSpec spec = sh("");
+  spec.program = "setsid";
+  spec.arguments = {"sh", "-c", "sleep 0.2; echo late; exit 4"};
+  const Result<ProcessExit> done = run(std::move(spec));
+  REQUIRE(done);
+  CHECK(done->code == 4);
+  CHECK(lines == Lines{"late"});
+}
+
 TEST_CASE_METHOD(Fixture, "process: a program has its grace to end well", "[runners][mt]") {
   std::optional<Result<ProcessExit>> out;
   Started started(
@@ -248,7 +319,8 @@ TEST_CASE_METHOD(Fixture, "process: a program has its grace to end well", "[runn
 TEST_CASE("process: kill -9 of the node leaves nothing running", "[runners][mt]") {
   std::array<int, 2> ends{};
   REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);
-  const std::string script = family("trap '' TERM INT HUP; ");
+  const std::string script =
+      "trap '' TERM INT HUP; setsid sleep 1000 & echo stray $!; " + family("");
   const pid_t victim = ::fork();
   if (victim == 0) {
     ::dup2(ends[1], 1);
@@ -266,18 +338,16 @@ TEST_CASE("process: kill -9 of the node leaves nothing running", "[runners][mt]"
     lines.push_back(std::exchange(text, ""));
   }
   REQUIRE(ready(lines));
-  for (const pid_t pid : pids_of(lines)) REQUIRE(runs(pid));
+  std::vector<pid_t> pids = pids_of(lines);
+  REQUIRE(lines.front().starts_with("stray "));
+  pids.push_back(std::stoi(lines.front().substr(6)));
+  for (const pid_t pid : pids) REQUIRE(runs(pid));
   ::kill(victim, SIGKILL);
   ::waitpid(victim, nullptr, 0);
   // The pipe ends when the last of the family that could write to it is gone; here nobody could
   // but the victim, so the family is looked at.
   const auto end = std::chrono::steady_clock::now() + 5s;
-  const auto any_runs = [&] {
-    for (const pid_t pid : pids_of(lines)) {
-      if (runs(pid)) return true;
-    }
-    return false;
-  };
+  const auto any_runs = [&] { return std::any_of(pids.begin(), pids.end(), runs); };
   while (any_runs() && std::chrono::steady_clock::now() < end) ::poll(nullptr, 0, 5);
   CHECK_FALSE(any_runs());
   ::close(ends[0]);
