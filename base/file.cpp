@@ -40,7 +40,8 @@ Error from_errno(int error_number, std::string_view what) {
     case EACCES:
     case EPERM:
     case EROFS:
-      return {ErrorKind::rejected, "file_denied", detail};
+      // This machine's set-up, never the fault of whoever asked: another node may do it.
+      return {ErrorKind::internal, "file_denied", detail};
     default:
       return {ErrorKind::internal, "file_io", detail};
   }

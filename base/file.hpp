@@ -35,8 +35,8 @@ class UniqueFd {
   int fd_ = -1;
 };
 
-/// "what: strerror". ENOSPC and EDQUOT are kind `full`, ENOENT `not_found`, EACCES and EPERM
-/// `rejected`, else `internal`.
+/// "what: strerror". ENOSPC and EDQUOT are kind `full`, ENOENT `not_found`, else `internal`;
+/// EACCES, EPERM and EROFS have a code of their own, "file_denied".
 Error from_errno(int error_number, std::string_view what);
 
 // All of these block: call them on a pool, or in main before a loop runs.
