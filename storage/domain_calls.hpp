@@ -25,7 +25,7 @@ namespace pn::storage {
 /// so that not every task asks anew.
 class LimitsCache final {
  public:
-  std::optional<UploadLimits> find(const std::string& server, SteadyTime now) const;
+  [[nodiscard]] std::optional<UploadLimits> find(const std::string& server, SteadyTime now) const;
   void keep(const std::string& server, UploadLimits limits, SteadyTime now);
 
  private:

@@ -26,7 +26,7 @@ class Content final {
   [[nodiscard]] bool in_memory() const { return !fd_; }
   /// Fills `buffer` as far as there is content from `offset` on. Blocks for a file. Kind `corrupt`,
   /// code "file_changed", when the file has become shorter.
-  Result<std::size_t> read(std::uint64_t offset, std::span<char> buffer) const;
+  [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, std::span<char> buffer) const;
 
  private:
   UniqueFd fd_;

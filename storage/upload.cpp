@@ -55,26 +55,35 @@ Awaitable<Result<DataItem>> Upload::run() {
     const Result<void> looked = co_await look_up();
     if (!looked.ok()) co_return looked.error();
   }
-  const UploadLimits allowed = co_await limits();
-  const bool parts = needs_parts(allowed);
+  const Result<UploadLimits> allowed = co_await limits();
+  if (!allowed.ok()) co_return allowed.error();
+  const bool parts = needs_parts(*allowed);
 
   for (int round = 1;; ++round) {
     Result<DataItem> done = co_await try_once(parts && !parts_refused_);
     if (done.ok() || round == kRounds) co_return done;
-    const std::string& code = done.error().code;
-    if (code == "http_409" && !id_) {
-      // Somebody made the name since we looked: it is updated, as if it had been there.
-      const Result<void> looked = co_await look_up();
-      if (!looked.ok()) co_return looked.error();
-      if (!id_) co_return done;
-    } else if (code == "http_404" && id_) {
-      id_.reset();  // the record that we meant to update is gone
-      const Result<void> looked = co_await look_up();
-      if (!looked.ok()) co_return looked.error();
-    } else if (code != "upload_gone" && code != "parts_refused") {
-      co_return done;
-    }
+    std::string code = done.error().code;
+    const Result<bool> again = co_await worth_another(std::move(code));
+    if (!again.ok()) co_return again.error();
+    if (!*again) co_return done;
   }
+}
+
+Awaitable<Result<bool>> Upload::worth_another(std::string code) {
+  if (code == "upload_gone" || code == "parts_refused") co_return true;
+  if (code == "http_409" && !id_) {
+    // Somebody made the name since we looked: it is updated, as if it had been there.
+    const Result<void> looked = co_await look_up();
+    if (!looked.ok()) co_return looked.error();
+    co_return id_.has_value();
+  }
+  if (code != "http_404" || !id_) co_return false;
+  // The record that we meant to update is gone. Where it is not, the way in parts is missing.
+  const std::optional<DataId> meant = std::exchange(id_, std::nullopt);
+  const Result<void> looked = co_await look_up();
+  if (!looked.ok()) co_return looked.error();
+  if (id_ == meant) parts_refused_ = true;
+  co_return true;
 }
 
 bool Upload::needs_parts(const UploadLimits& allowed) const {
@@ -116,7 +125,7 @@ Awaitable<Result<void>> Upload::look_up() {
   co_return Result<void>();
 }
 
-Awaitable<UploadLimits> Upload::limits() {
+Awaitable<Result<UploadLimits>> Upload::limits() {
   const std::string server = calls_.server().str();
   Clock& clock = calls_.parts().clock;
   LimitsCache& cache = calls_.parts().limits;
@@ -126,14 +135,21 @@ Awaitable<UploadLimits> Upload::limits() {
   http::Request request =
       calls_.call(http::Method::get, calls_.server().append({"api", "v1", "info"}));
   const Result<http::Response> answer = co_await calls_.exchange(std::move(request));
+  if (!answer.ok()) co_return within("upload limits", answer.error());
   UploadLimits out;
-  if (answer.ok() && answer->status / 100 == 2) {
-    const Result<UploadLimits> parsed = parse_limits(answer->body);
-    if (parsed.ok()) out = *parsed;
+  if (answer->status != 404) {  // which is an old server: one request, whatever the size
+    const Result<http::Response> good = success(answer);
+    const Result<UploadLimits> parsed =
+        good.ok() ? parse_limits(good->body) : Result<UploadLimits>(good.error());
+    // Guessing "no limits" would send in one request what the server refuses for good.
+    if (!parsed.ok()) {
+      co_return Error(ErrorKind::retry,
+                      "limits_unknown",
+                      "the server does not tell its upload limits: " + parsed.error().detail);
+    }
+    out = *parsed;
   }
-  // Only what the server said is kept: 404 is an old server, a failure says nothing.
-  const bool said = answer.ok() && (answer->status / 100 == 2 || answer->status == 404);
-  if (said) cache.keep(server, out, clock.steady_now());
+  cache.keep(server, out, clock.steady_now());
   co_return out;
 }
 
@@ -183,7 +199,8 @@ Awaitable<Result<DataItem>> Upload::in_parts() {
   request.body = initiate_body(target_.name, target_.data_type, content_.size(), id_);
   const Result<http::Response> answer = co_await calls_.exchange(std::move(request));
   const int status = answer.ok() ? answer->status : 0;
-  if (status == 404 || status == 405 || status == 501) {
+  // With an id, 404 may mean the record: run() looks it up.
+  if ((status == 404 && !id_) || status == 405 || status == 501) {
     parts_refused_ = true;
     co_return Error(ErrorKind::restart, "parts_refused", "the server takes no upload in parts");
   }
@@ -201,10 +218,11 @@ Awaitable<Result<DataItem>> Upload::in_parts() {
     thrown = std::current_exception();
   }
   if (done && done->ok()) co_return std::move(*done);
+  const bool throws = co_await asio::this_coro::throw_if_cancelled();
   co_await asio::this_coro::throw_if_cancelled(false);
   Awaitable<void> aborting = abort(upload->upload_id);
   co_await shielded(std::move(aborting));
-  co_await asio::this_coro::throw_if_cancelled(true);
+  co_await asio::this_coro::throw_if_cancelled(throws);
   if (thrown) std::rethrow_exception(thrown);
   co_return std::move(*done);
 }

@@ -30,9 +30,12 @@ class Upload final {
 
  private:
   Awaitable<Result<void>> look_up();
-  Awaitable<UploadLimits> limits();
+  /// Kind `retry`, code "limits_unknown", when the server is not old and does not tell them.
+  Awaitable<Result<UploadLimits>> limits();
   [[nodiscard]] bool needs_parts(const UploadLimits& allowed) const;
   Awaitable<Result<DataItem>> try_once(bool in_parts);
+  /// After a failure: looks the name up again where that may help.
+  Awaitable<Result<bool>> worth_another(std::string code);
   Awaitable<Result<DataItem>> in_one_request();
   Awaitable<Result<DataItem>> in_parts();
   Awaitable<Result<DataItem>> send_parts(const MultipartUpload& upload);

@@ -224,6 +224,9 @@ class FakeDomainServer {
       if (!update && !id_of(order["name"], order["data_type"]).empty()) {
         co_return http::error_response(409, "conflict", "it exists");
       }
+      if (update && !items.contains(order["existing_id"])) {
+        co_return http::error_response(404, "not_found", "no such data");
+      }
       const std::string id = "u" + std::to_string(++last_);
       uploads[id].order = order;
       const nlohmann::json answer = {{"upload_id", id}, {"part_size", part_size}};

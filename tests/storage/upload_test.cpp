@@ -106,6 +106,62 @@ TEST_CASE("upload: a record that is removed meanwhile is made anew", "[storage][
   CHECK(f.server.seen == Seen{"GET /api/v1/info", "PUT /data", "GET /data", "POST /data"});
 }
 
+TEST_CASE("upload: in parts too, a record that is removed is made anew", "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = 100;
+  UploadOrder order;
+  order.name = "n";
+  order.data_type = "ply";
+  order.file = f.folder.write("file", pattern(2500));
+  order.existing = DataId("gone");
+  const auto item = f.world.run(f.world.client->upload(std::move(order)));
+  REQUIRE(item.ok());
+  CHECK(f.server.items.at(item->id.str()).bytes == pattern(2500));
+  CHECK(f.server.count("POST /data/multipart") == 3);  // refused, begun, completed
+  CHECK(f.server.count("POST /data") == 0);
+}
+
+TEST_CASE("upload: an old server without parts updates in one request", "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = 100;
+  const std::string id = f.server.add("n", "ply", "old");
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (request.path.ends_with("/multipart")) return http::error_response(404, "no", "no route");
+    if (request.method == http::Method::put) f.server.request_max = 1 << 20;
+    return std::nullopt;
+  };
+  const auto item = f.upload_file(pattern(2500));
+  REQUIRE(item.ok());
+  CHECK(f.server.items.at(id).bytes == pattern(2500));
+  CHECK(f.server.count("POST /data/multipart") == 1);
+  CHECK(f.server.count("PUT /data") == 1);
+}
+
+TEST_CASE("upload: limits that the server does not tell are not guessed", "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = 100;
+  const auto [status, body] = GENERATE(table<int, const char*>({
+      {500, "{}"},
+      {503, "{}"},
+      {403, "{}"},
+      {200, "<html>"},
+  }));
+  INFO(status);
+  bool fails = true;
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (request.path == "/api/v1/info" && fails) return http::ServerResponse::json(status, body);
+    return std::nullopt;
+  };
+  const auto item = f.upload_file(pattern(2500));
+  REQUIRE_FALSE(item.ok());
+  CHECK(item.error().kind == ErrorKind::retry);
+  CHECK(item.error().code == "limits_unknown");
+  CHECK(f.server.count("POST /data") == 0);
+  fails = false;  // and the failure is not remembered
+  REQUIRE(f.upload_file(pattern(2500)).ok());
+  CHECK(f.server.count("POST /data/multipart") == 2);
+}
+
 TEST_CASE("upload: names that the server would refuse are not sent", "[storage][upload]") {
   Fixture f;
   CHECK(f.world.upload("a/b", "ply", "x").error().kind == ErrorKind::rejected);
