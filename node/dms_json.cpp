@@ -48,6 +48,13 @@ std::string url_in_meta(const Json& meta) {
                                                      : std::string();
 }
 
+/// What the wire itself keeps in a task's meta (protocol/dms.md): nothing of it is the submitter's,
+/// and a runner that refuses unknown options must not see it.
+std::string options_in_meta(Json meta) {
+  for (const char* key : {"domain_server_url", "legacy", "progress", "events"}) meta.erase(key);
+  return dump_json(meta);
+}
+
 /// The `task` object; its own `lease_expires_at` is only a fallback for the envelope's.
 Lease read_task(JsonFields& fields) {
   Lease out;
@@ -59,8 +66,8 @@ Lease read_task(JsonFields& fields) {
   }
   out.task.outputs_prefix = fields.string("outputs_prefix").value_or("");
   if (const Json* meta = fields.object("meta")) {
-    out.task.meta_json = dump_json(*meta);
     out.domain_server_url = url_in_meta(*meta);
+    out.task.meta_json = options_in_meta(*meta);
   }
   out.task.attempt = count(fields, "attempts").value_or(1);
   out.task.max_attempts = count(fields, "max_attempts").value_or(1);

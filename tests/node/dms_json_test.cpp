@@ -3,6 +3,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "node/lease.hpp"
+#include "runners/sfm/options.hpp"
 #include "storage/ports.hpp"
 
 #include <string>
@@ -80,6 +81,20 @@ TEST_CASE("dms: the domain server may hide in the task's meta", "[node][dms]") {
         "https://t");
   CHECK(url(R"({"domain_server_url":"https://m"})", R"(,"domain_server_url":"")") == "https://m");
   CHECK(url(R"({"domain_server_url":7,"legacy":"x"})", "").empty());
+}
+
+TEST_CASE("dms: what the wire keeps in a task's meta is not the runner's", "[node][dms]") {
+  const std::string task = R"({"id":"t","capability":"/spatial/sfm/v1","meta":{"profile":"fast",
+      "domain_server_url":"https://m","legacy":{"domain_server_url":"https://l"},
+      "progress":{"pct":40},"events":[{"at":"noon"}]}})";
+  const Result<Lease> lease = decode_lease(R"({"task":)" + task + "}");
+  REQUIRE(lease.ok());
+  CHECK(lease->domain_server_url == "https://m");
+  CHECK(lease->task.meta_json == R"({"profile":"fast"})");
+  const Result<LeaseUpdate> update = decode_update(R"({"task":)" + task + "}");
+  REQUIRE(update.ok());
+  CHECK(update->task->task.meta_json == R"({"profile":"fast"})");
+  CHECK(runners::sfm::parse_options(lease->task.meta_json).ok());
 }
 
 TEST_CASE("dms: the lease's end falls back to the task's", "[node][dms]") {

@@ -19,6 +19,17 @@ std::string argument(const std::vector<std::string>& arguments, const std::strin
 
 }  // namespace
 
+TEST_CASE("sfm options: what is no option is refused, the wire's own keys too", "[runners][sfm]") {
+  // Whoever reads the task takes those out (node/dms_json.cpp); here they would be a typing error.
+  for (const char* key : {"profiel", "progress", "events", "legacy", "domain_server_url"}) {
+    INFO(key);
+    const Result<Options> options = parse_options(R"({")" + std::string(key) + R"(":{}})");
+    REQUIRE_FALSE(options);
+    CHECK(options.error().code == "bad_meta");
+    CHECK_THAT(options.error().detail, Catch::Contains(key));
+  }
+}
+
 TEST_CASE("sfm options: an empty meta means the defaults", "[runners][sfm]") {
   const Result<Options> options = parse_options("{}");
   REQUIRE(options);
