@@ -2,7 +2,9 @@
 
 #include "base/awaitable.hpp"
 
+#include <atomic>
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <string>
@@ -12,10 +14,14 @@
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/error.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <boost/system/system_error.hpp>
 #include <pthread.h>
 
 namespace pn {
@@ -61,6 +67,24 @@ Awaitable<void> run_on_pool(ThreadPool& pool, const std::function<void()>& work)
       executor,
       call(work),
       asio::bind_cancellation_slot(asio::cancellation_slot(), asio::use_awaitable));
+}
+
+Awaitable<void> run_on_pool(ThreadPool& pool,
+                            const std::function<void()>& work,
+                            std::atomic<bool>& stop) {
+  const auto state = co_await asio::this_coro::cancellation_state;
+  asio::cancellation_slot slot = state.slot();
+  // Nothing else uses the slot meanwhile: the wait below has none.
+  if (slot.is_connected()) slot.assign([&stop](asio::cancellation_type) { stop = true; });
+  std::exception_ptr thrown;
+  try {
+    co_await run_on_pool(pool, work);
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  if (slot.is_connected()) slot.clear();
+  if (stop) throw boost::system::system_error(asio::error::operation_aborted);
+  if (thrown) std::rethrow_exception(thrown);
 }
 
 }  // namespace detail

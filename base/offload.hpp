@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 
+#include <atomic>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -34,12 +35,16 @@ namespace detail {
 /// Runs `work` on the pool, then resumes here. Not interruptible: `work` may hold references to the
 /// caller's frame.
 Awaitable<void> run_on_pool(ThreadPool& pool, const std::function<void()>& work);
+/// The same; cancellation of the caller sets `stop`, and is thrown when `work` has returned.
+Awaitable<void> run_on_pool(ThreadPool& pool,
+                            const std::function<void()>& work,
+                            std::atomic<bool>& stop);
 }  // namespace detail
 
 /// Runs `fn()` on a pool's thread and answers what it returned, or rethrows what it threw. Returns
 /// only when the worker is done, whatever is cancelled meanwhile, so `fn` may refer to the caller's
-/// frame; long work should poll a stop flag. `fn` must be copyable, and must outlive nothing: name
-/// it before the await (no lambda inside co_await).
+/// frame; what takes longer than a second is for offload_stoppable. `fn` must be copyable, and must
+/// outlive nothing: name it before the await (no lambda inside co_await).
 template <class F>
 Awaitable<std::invoke_result_t<F&>> offload(ThreadPool& pool, F fn) {
   using R = std::invoke_result_t<F&>;
@@ -50,6 +55,25 @@ Awaitable<std::invoke_result_t<F&>> offload(ThreadPool& pool, F fn) {
     std::optional<R> out;
     const std::function<void()> work = [&fn, &out] { out.emplace(fn()); };
     co_await detail::run_on_pool(pool, work);
+    co_return std::move(*out);
+  }
+}
+
+/// As offload(), for work that can be cut short: runs `fn(stop)`, and cancellation of the caller
+/// sets `stop`, from another thread. Still returns only when the worker is done; a cancelled one
+/// throws operation_aborted then, whatever `fn` answered.
+template <class F>
+Awaitable<std::invoke_result_t<F&, const std::atomic<bool>&>> offload_stoppable(ThreadPool& pool,
+                                                                                F fn) {
+  using R = std::invoke_result_t<F&, const std::atomic<bool>&>;
+  std::atomic<bool> stop{false};
+  if constexpr (std::is_void_v<R>) {
+    const std::function<void()> work = [&fn, &stop] { fn(stop); };
+    co_await detail::run_on_pool(pool, work, stop);
+  } else {
+    std::optional<R> out;
+    const std::function<void()> work = [&fn, &stop, &out] { out.emplace(fn(stop)); };
+    co_await detail::run_on_pool(pool, work, stop);
     co_return std::move(*out);
   }
 }

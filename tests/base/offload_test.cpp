@@ -1,6 +1,7 @@
 #include "base/offload.hpp"
 
 #include "base/awaitable.hpp"
+#include "base/nursery.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <atomic>
@@ -8,6 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include <boost/asio/this_coro.hpp>
 #include <catch2/catch.hpp>
 
 namespace pn {
@@ -66,6 +68,75 @@ TEST_CASE("offload: cancellation waits for the worker", "[base][mt]") {
   CHECK(worked);
   CHECK(started.done());
   CHECK(started.failed());
+}
+
+TEST_CASE("offload: stoppable work answers when nobody stops it", "[base][mt]") {
+  TestLoop loop;
+  ThreadPool pool("test", 1);
+  const auto body = [&]() -> Awaitable<int> {
+    const auto work = [](const std::atomic<bool>& stop) { return stop ? 0 : 7; };
+    const int got = co_await offload_stoppable(pool, work);
+    const auto nothing = [](const std::atomic<bool>&) {};
+    co_await offload_stoppable(pool, nothing);
+    const auto fails = [](const std::atomic<bool>&) { throw std::runtime_error("worker failed"); };
+    CHECK_THROWS_WITH(co_await offload_stoppable(pool, fails), "worker failed");
+    co_return got;
+  };
+  CHECK(loop.run(body()) == 7);
+}
+
+TEST_CASE("offload: cancellation stops stoppable work, then is thrown", "[base][mt]") {
+  TestLoop loop;
+  ThreadPool pool("test", 1);
+  const bool throws = GENERATE(true, false);  // some callers look for themselves
+  std::atomic<bool> working{false};
+  bool answered = false;
+  const auto body = [&]() -> Awaitable<void> {
+    co_await asio::this_coro::throw_if_cancelled(throws);
+    const auto work = [&](const std::atomic<bool>& stop) {
+      working = true;
+      while (!stop) std::this_thread::yield();
+      return 7;
+    };
+    co_await offload_stoppable(pool, work);
+    answered = true;
+  };
+  testing::Started started(loop, body());
+  loop.poll();
+  while (!working) std::this_thread::yield();
+  started.cancel();
+  loop.context.restart();
+  while (!started.done() && loop.context.run_one() > 0) {
+  }
+  CHECK(started.done());
+  CHECK(started.failed());
+  CHECK_FALSE(answered);
+}
+
+TEST_CASE("offload: what is shielded is not stopped", "[base][mt]") {
+  TestLoop loop;
+  ThreadPool pool("test", 1);
+  std::atomic<bool> working{false};
+  std::atomic<bool> go{false};
+  bool whole = false;
+  const auto guarded = [&]() -> Awaitable<void> {
+    const auto work = [&](const std::atomic<bool>& stop) {
+      working = true;
+      while (!go) std::this_thread::yield();
+      return !stop;
+    };
+    whole = co_await offload_stoppable(pool, work);
+  };
+  testing::Started started(loop, shielded(guarded()));
+  loop.poll();
+  while (!working) std::this_thread::yield();
+  started.cancel();
+  loop.poll();
+  go = true;
+  loop.context.restart();
+  while (!started.done() && loop.context.run_one() > 0) {
+  }
+  CHECK(whole);
 }
 
 }  // namespace pn
