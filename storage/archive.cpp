@@ -19,6 +19,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <locale.h>
 #include <sys/stat.h>
 
 namespace pn::storage {
@@ -136,10 +137,38 @@ Result<fs::path> safe_path(std::string_view name, std::size_t max_depth) {
   return out;
 }
 
-std::string_view name_of(archive_entry* entry) {
+/// While it lives, names are UTF-8 on this thread: libarchive goes by the thread's locale, and in
+/// that of a program which sets none it has no name for "Köln/". Not setlocale(), which would
+/// change every thread's numbers and messages too.
+class Utf8Names final {
+ public:
+  Utf8Names() : utf8_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
+    if (utf8_ != nullptr) before_ = ::uselocale(utf8_);
+  }
+  ~Utf8Names() {
+    if (utf8_ == nullptr) return;
+    ::uselocale(before_);
+    ::freelocale(utf8_);
+  }
+  Utf8Names(const Utf8Names&) = delete;
+  Utf8Names& operator=(const Utf8Names&) = delete;
+
+ private:
+  locale_t utf8_;
+  locale_t before_ = nullptr;
+};
+
+/// A name that cannot be read costs its name, not the whole archive.
+std::string name_of(archive_entry* entry, std::uint64_t number) {
   const char* name = archive_entry_pathname_utf8(entry);
   if (name == nullptr) name = archive_entry_pathname(entry);  // bytes of no known encoding
-  return name == nullptr ? std::string_view() : std::string_view(name);
+  return name == nullptr ? "entry-" + std::to_string(number) : name;
+}
+
+bool is_link(archive_entry* entry) {
+  return archive_entry_hardlink(entry) != nullptr || archive_entry_symlink(entry) != nullptr ||
+         archive_entry_hardlink_utf8(entry) != nullptr ||
+         archive_entry_symlink_utf8(entry) != nullptr;
 }
 
 class Extraction final {
@@ -187,9 +216,9 @@ class Extraction final {
   }
 
   Result<void> take(archive_entry* entry) {
-    const std::string name(name_of(entry));
+    const std::string name = name_of(entry, ++entries_);
     if (stop_) return stopped();
-    if (++entries_ > limits_.max_entries) {
+    if (entries_ > limits_.max_entries) {
       return refused("entries", name, "there are more entries than allowed");
     }
     if (archive_entry_is_encrypted(entry) != 0) {
@@ -197,7 +226,7 @@ class Extraction final {
     }
     const Result<fs::path> path = safe_path(name, limits_.max_depth);
     if (!path.ok()) return path.error();
-    if (archive_entry_hardlink(entry) != nullptr || archive_entry_symlink(entry) != nullptr) {
+    if (is_link(entry)) {
       return refused("link", name, "links are not accepted; pack the files themselves");
     }
     const auto type = archive_entry_filetype(entry);
@@ -300,6 +329,7 @@ Result<Extracted> extract(const fs::path& archive,
                           const fs::path& folder,
                           const ExtractLimits& limits,
                           const std::atomic<bool>& stop) {
+  const Utf8Names names;
   Extraction extraction(archive, folder, limits, stop);
   return extraction.run();
 }

@@ -29,7 +29,8 @@ struct Extracted {
 /// plain modes, never outside of it. Anything else (absolute paths, "..", links, devices, two
 /// entries of one name, encryption) is an error, and then nothing of it stays. Kind `rejected` for
 /// what the archive asks for, code "archive_*"; `corrupt`, code "archive_damaged", when it cannot
-/// be read; `full` when the disk is. Blocks: offload it. `stop` ends it between two blocks, with
+/// be read; `full` when the disk is. Names are UTF-8, or bytes as they are; one that cannot be read
+/// at all becomes "entry-17". Blocks: offload it. `stop` ends it between two blocks, with
 /// code "stopped".
 Result<Extracted> extract(const std::filesystem::path& archive,
                           const std::filesystem::path& folder,

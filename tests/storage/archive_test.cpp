@@ -13,6 +13,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <catch2/catch.hpp>
+#include <locale.h>
 
 namespace pn::storage {
 namespace {
@@ -26,6 +27,19 @@ struct Made {
   unsigned type = AE_IFREG;
   std::string link{};
   bool hard = false;
+};
+
+/// This thread's, as a machine that people sit at has it.
+struct Utf8Locale {
+  Utf8Locale() : utf8(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), before(::uselocale(utf8)) {}
+  ~Utf8Locale() {
+    ::uselocale(before);
+    ::freelocale(utf8);
+  }
+  Utf8Locale(const Utf8Locale&) = delete;
+  Utf8Locale& operator=(const Utf8Locale&) = delete;
+  locale_t utf8;
+  locale_t before;
 };
 
 /// Archives that no honest program writes are made with libarchive too.
@@ -89,6 +103,54 @@ TEST_CASE("archive: unpacks what photos come in", "[storage][archive]") {
   CHECK(TempFolder::read(out / "a.jpg") == "aaa");
   CHECK((fs::status(out / "a.jpg").permissions() & fs::perms::set_uid) == fs::perms::none);
   CHECK((fs::status(out / "a.jpg").permissions() & fs::perms::owner_exec) == fs::perms::none);
+}
+
+TEST_CASE("archive: names that are not ASCII", "[storage][archive]") {
+  const std::string archive_name = GENERATE(as<std::string>(), "a.zip", "a.tar", "a.tar.gz");
+  const std::string photo = "K\u00f6ln/\u65e5\u672c \U0001f600.jpg";
+  const TempFolder folder;
+  fs::path archive;
+  {
+    const Utf8Locale utf8;  // else the maker of these archives cannot write the names either
+    archive = make(folder, archive_name, {{"K\u00f6ln/", "", AE_IFDIR}, {photo, "pp"}});
+  }
+  const auto done = unpack(folder, archive);
+  INFO(archive_name << (done.ok() ? "" : ": " + to_string(done.error())));
+  REQUIRE(done.ok());
+  CHECK(done->files == std::vector<fs::path>{folder.path / "out" / photo});
+  CHECK(TempFolder::read(folder.path / "out" / photo) == "pp");
+  // The program's own locale is as it was.
+  CHECK(std::string(::setlocale(LC_CTYPE, nullptr)) == "C");
+  CHECK(::uselocale(nullptr) == LC_GLOBAL_LOCALE);
+}
+
+TEST_CASE("archive: names in an encoding that nobody told", "[storage][archive]") {
+  const std::string latin1 = "K\xf6ln.jpg";
+  const TempFolder folder;
+  SECTION("are kept as they are") {
+    const std::string archive_name = GENERATE(as<std::string>(), "a.zip", "a.tar");
+    const auto done = unpack(folder, make(folder, archive_name, {{latin1, "k"}}));
+    INFO(archive_name << (done.ok() ? "" : ": " + to_string(done.error())));
+    REQUIRE(done.ok());
+    CHECK(done->files == std::vector<fs::path>{folder.path / "out" / latin1});
+  }
+  SECTION("are made up where the archive claims that they are UTF-8") {
+    fs::path archive;
+    {
+      const Utf8Locale utf8;
+      archive = make(folder, "a.zip", {{"a.jpg", "a"}, {"K\u00f6ln.jpg", "k"}});
+    }
+    std::string bytes = TempFolder::read(archive);
+    const std::string right = "\xc3\xb6";
+    for (auto at = bytes.find(right); at != std::string::npos; at = bytes.find(right)) {
+      bytes.replace(at, 2, "\xf6\xf6");
+    }
+    const auto done = unpack(folder, folder.write("a.zip", bytes));
+    INFO((done.ok() ? "" : to_string(done.error())));
+    REQUIRE(done.ok());
+    const fs::path out = folder.path / "out";
+    CHECK(done->files == std::vector<fs::path>{out / "a.jpg", out / "entry-2"});
+  }
 }
 
 TEST_CASE("archive: nothing leaves the folder", "[storage][archive]") {

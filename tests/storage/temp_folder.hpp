@@ -34,6 +34,7 @@ class TempFolder {
     std::sort(out.begin(), out.end());
     return out;
   }
+  // NOLINTNEXTLINE(modernize-use-nodiscard): called for what it writes
   std::filesystem::path write(const std::string& name, const std::string& bytes) const {
     const std::filesystem::path file = path / name;
     std::filesystem::create_directories(file.parent_path());
