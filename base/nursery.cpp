@@ -15,6 +15,7 @@
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -23,6 +24,23 @@
 #include <boost/system/system_error.hpp>
 
 namespace pn {
+namespace {
+
+/// Asio's own frame around a child that ends without ever having waited waits once itself, and
+/// throws out of the loop when the child was cancelled by then: by itself, for one.
+Awaitable<void> contain(Awaitable<void> child) {
+  std::exception_ptr failure;
+  try {
+    co_await std::move(child);
+  } catch (...) {
+    failure = std::current_exception();
+  }
+  const asio::disable_cancellation from_here;
+  co_await asio::this_coro::reset_cancellation_state(from_here);
+  if (failure) std::rethrow_exception(failure);
+}
+
+}  // namespace
 
 struct Nursery::State {
   struct Child {
@@ -78,7 +96,7 @@ Nursery::~Nursery() {
 void Nursery::spawn(std::string_view name, Awaitable<void> child) {
   const auto at = state_->children.emplace(state_->children.end(), name);
   asio::co_spawn(state_->executor,
-                 std::move(child),
+                 contain(std::move(child)),
                  asio::bind_cancellation_slot(
                      at->signal.slot(), [state = state_, at](const std::exception_ptr& failure) {
                        state->ended(at, failure);

@@ -79,7 +79,8 @@ class DmsClient final {
 
   Awaitable<Result<Answer>> exchange(Call call);
   http::Request request(const Call& call, const auth::AccessToken& token);
-  std::optional<Millis> remaining(const Answer& answer, std::optional<SystemTime> expires_at) const;
+  [[nodiscard]] std::optional<Millis> remaining(const Answer& answer,
+                                                std::optional<SystemTime> expires_at) const;
 
   http::HttpClient& http_;
   auth::AccessTokenSource& tokens_;

@@ -73,7 +73,7 @@ class HeartbeatLoop final {
   Awaitable<Result<void>> beat();
   void beat_failed(const Error& error);
   void beat_accepted(LeaseUpdate update, std::size_t events, std::uint64_t version);
-  std::vector<std::string_view> next_events() const;
+  [[nodiscard]] std::vector<std::string_view> next_events() const;
   [[nodiscard]] bool clean() const { return acknowledged_ == version_ && events_.empty(); }
   void finish(LeaseEnd end);
 

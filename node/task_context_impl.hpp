@@ -89,7 +89,7 @@ class TaskContextImpl final : public runners::TaskContext {
 
  private:
   /// Only JSON may go into the body of a heartbeat.
-  bool is_sendable(std::string_view json) const;
+  [[nodiscard]] bool is_sendable(std::string_view json) const;
 
   Parts parts_;
 };

@@ -189,4 +189,25 @@ TEST_CASE("shielded: the operation ends, then the cancellation counts", "[base]"
   CHECK(started.failed());
 }
 
+namespace {
+
+Awaitable<void> cancel_own(Nursery& nursery, Clock& clock, bool& went_on) {
+  nursery.cancel();
+  co_await clock.sleep_for(1s);
+  went_on = true;
+}
+
+}  // namespace
+
+TEST_CASE("nursery: a child may cancel its own nursery, before it first waits too", "[base]") {
+  TestLoop loop;
+  Nursery nursery(loop.executor());
+  bool went_on = false;
+  nursery.spawn("self", cancel_own(nursery, loop.clock, went_on));
+  Started join(loop, nursery.join());
+  loop.advance(2s);
+  CHECK(join.done());
+  CHECK_FALSE(went_on);
+}
+
 }  // namespace pn

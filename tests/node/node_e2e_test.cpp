@@ -1,34 +1,20 @@
 #include "base/awaitable.hpp"
-#include "base/file.hpp"
-#include "base/ids.hpp"
 #include "base/json.hpp"
-#include "base/log.hpp"
-#include "base/offload.hpp"
 #include "base/result.hpp"
-#include "base/secret.hpp"
-#include "base/system_clock.hpp"
-#include "base/system_rng.hpp"
-#include "http/client.hpp"
 #include "node/config.hpp"
 #include "node/node.hpp"
-#include "runners/registry.hpp"
-#include "runners/task_context.hpp"
 #include "storage/ports.hpp"
 #include "tests/node/node_fixture.hpp"
+#include "tests/node/node_world.hpp"
 #include "tests/support/fake_marketplace.hpp"
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <exception>
-#include <filesystem>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
-#include <utility>
 #include <vector>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -39,143 +25,6 @@
 #include <catch2/catch.hpp>
 
 namespace pn::node {
-namespace {
-
-using namespace std::chrono_literals;
-using pn::testing::FakeMarketplace;
-using runners::TaskContext;
-using testing::FakeRunner;
-using testing::TempDir;
-using Call = FakeMarketplace::Call;
-using Answer = FakeMarketplace::Answer;
-
-const char* const kKey = "4c0883a69102937d6231471b5dbb6204fe5129617082798ce3f4fdf2548b6f90";
-
-/// A whole node over real sockets and real threads, as bin builds it. The test's thread is the
-/// control loop, and the marketplace's.
-struct World {
-  TempDir dir;
-  SystemClock clock;
-  SystemRng rng;
-  asio::io_context control{1};
-  asio::io_context transfer{1};
-  asio::executor_work_guard<asio::io_context::executor_type> transfer_work{
-      asio::make_work_guard(transfer)};
-  ThreadPool compute{"compute", 1};
-  ThreadPool io{"io", 1};
-  FakeMarketplace market{control.get_executor(), clock};
-  std::unique_ptr<http::HttpClient> control_http;
-  std::unique_ptr<http::HttpClient> transfer_http;
-  runners::Registry registry;
-  Config config;
-  std::vector<std::string> log_lines;  // under log_mutex
-  std::mutex log_mutex;
-  std::unique_ptr<Node> node;
-  std::thread transfer_thread;
-
-  asio::cancellation_signal market_cancel;
-  asio::cancellation_signal node_cancel;
-  bool market_done = false;
-  std::optional<Result<void>> result;
-  std::exception_ptr node_failure;
-  bool node_done = false;
-
-  World() {
-    config.reg_secret = Secret<std::string>("reg-secret");
-    config.private_key = Secret<std::string>(kKey);
-    config.dms_base_url = http::Url::parse(market.url() + "/v1").value();
-    config.dds_base_url = http::Url::parse(market.url()).value();
-    config.client_id = "test";
-    config.node_version = "1.2.3";
-    config.state_dir = dir.path / "state";
-    config.work_dir = dir.path / "work";
-    config.status_addr = {.address = "127.0.0.1", .port = 0};
-    config.poll_backoff_min = 5ms;
-    config.poll_backoff_max = 10ms;
-    config.long_poll = 0s;
-    config.heartbeat_jitter = 0ms;
-    control_http = *http::make_http_client(control.get_executor(), client_options(config));
-    transfer_http = *http::make_http_client(transfer.get_executor(), client_options(config));
-    asio::co_spawn(control,
-                   market.run(),
-                   asio::bind_cancellation_slot(
-                       market_cancel.slot(), [this](std::exception_ptr) { market_done = true; }));
-  }
-
-  ~World() {
-    if (node) {
-      node_cancel.emit(asio::cancellation_type::terminal);
-      turn([this] { return node_done; });
-      node.reset();
-    }
-    market_cancel.emit(asio::cancellation_type::terminal);
-    turn([this] { return market_done; });
-    control_http.reset();
-    transfer_work.reset();
-    if (transfer_thread.joinable()) {
-      asio::post(transfer, [this] { transfer_http.reset(); });
-      transfer_thread.join();
-    }
-  }
-
-  void add(FakeRunner::Body body) {
-    registry.add(Capability("/noop/v1"), std::make_shared<FakeRunner>(std::move(body)));
-  }
-
-  NodeParts parts() {
-    log::Options options{.level = log::Level::debug, .format = log::Format::text};
-    log::Logger logger(options, [this](log::Level, std::string_view line) {
-      const std::lock_guard lock(log_mutex);
-      log_lines.emplace_back(line);
-    });
-    return NodeParts{control.get_executor(),
-                     transfer.get_executor(),
-                     compute,
-                     io,
-                     clock,
-                     rng,
-                     *control_http,
-                     *transfer_http,
-                     registry,
-                     logger};
-  }
-
-  void start() {
-    node = std::make_unique<Node>(parts(), config);
-    transfer_thread = std::thread([this] { transfer.run(); });
-    asio::co_spawn(control,
-                   run_node(),
-                   asio::bind_cancellation_slot(node_cancel.slot(), [this](std::exception_ptr e) {
-                     node_failure = e;
-                     node_done = true;
-                   }));
-  }
-  Awaitable<void> run_node() { result = co_await node->run(); }
-
-  /// Turns the control loop until `done`; false after ten seconds.
-  bool turn(const std::function<bool()>& done) {
-    const auto end = std::chrono::steady_clock::now() + 10s;
-    control.restart();
-    while (!done() && std::chrono::steady_clock::now() < end) control.run_one_for(20ms);
-    return done();
-  }
-  bool logged(std::string_view text) {
-    const std::lock_guard lock(log_mutex);
-    for (const std::string& line : log_lines) {
-      if (line.find(text) != std::string::npos) return true;
-    }
-    return false;
-  }
-};
-
-Awaitable<Result<void>> succeed(TaskContext&) { co_return Result<void>(); }
-
-Awaitable<Result<void>> sleep_long(TaskContext& task) {
-  co_await task.clock().sleep_for(std::chrono::hours(1));
-  co_return Result<void>();
-}
-
-}  // namespace
 
 TEST_CASE("node: from registration to receipt", "[node][e2e][mt]") {
   World world;
@@ -387,124 +236,6 @@ TEST_CASE("node: several slots work at once", "[node][e2e][mt]") {
   for (int i = 0; i < 4; ++i) world.market.offer("t" + std::to_string(i));
   world.start();
   REQUIRE(world.turn([&] { return world.market.of("/complete").size() == 4; }));
-}
-
-TEST_CASE("node: the first stop finishes the task, the second reports it", "[node][e2e][mt]") {
-  World world;
-  world.add(sleep_long);
-  world.market.offer("t1");
-  world.start();
-  REQUIRE(world.turn([&] { return world.logged("task.started"); }));
-  world.node->request_stop();
-  REQUIRE(world.turn([&] { return world.logged("node.draining"); }));
-  CHECK_FALSE(world.node_done);
-  CHECK(world.node->busy_slots() == 1);
-  world.node->cancel_tasks();
-  REQUIRE(world.turn([&] { return world.node_done; }));
-  REQUIRE(world.market.of("/fail").size() == 1);
-  CHECK(world.market.of("/fail")[0].json()["reason"] == "node_shutdown");
-  REQUIRE(world.result);
-  CHECK(world.result->ok());
-}
-
-TEST_CASE("node: a drain that takes too long is cut, and reported", "[node][e2e][mt]") {
-  World world;
-  world.config.drain_timeout = 1s;
-  world.add(sleep_long);
-  world.market.offer("t1");
-  world.start();
-  REQUIRE(world.turn([&] { return world.logged("task.started"); }));
-  world.node->request_stop();
-  REQUIRE(world.turn([&] { return world.node_done; }));
-  CHECK(world.market.of("/fail").size() == 1);
-}
-
-TEST_CASE("node: what is wrong with the set-up is said before anything is asked",
-          "[node][e2e][mt]") {
-  World world;
-  std::string code;
-  std::unique_ptr<World> other;
-  SECTION("no capability") { code = "no_capability"; }
-  SECTION("state folder taken") {
-    world.add(succeed);
-    other = std::make_unique<World>();
-    other->add(succeed);
-    other->config.state_dir = world.config.state_dir;
-    other->start();
-    REQUIRE(other->turn([&] { return other->logged("node.started"); }));
-    code = "state_locked";
-  }
-  SECTION("status address taken") {
-    world.add(succeed);
-    other = std::make_unique<World>();
-    other->add(succeed);
-    other->start();
-    REQUIRE(other->turn([&] { return other->node->status_port() != 0; }));
-    world.config.status_addr.port = other->node->status_port();
-    code = "address_in_use";
-  }
-  world.start();
-  REQUIRE(world.turn([&] { return world.node_done; }));
-  REQUIRE(world.result);
-  REQUIRE_FALSE(world.result->ok());
-  CHECK(world.result->error().code == code);
-  CHECK(world.result->error().kind == ErrorKind::rejected);
-  CHECK(world.market.calls.empty());
-}
-
-TEST_CASE("node: /livez and /readyz tell how it is", "[node][e2e][mt]") {
-  World world;
-  world.add(succeed);
-  bool refuse = true;
-  world.market.on_claim = [&](const Call&) -> std::optional<Answer> {
-    if (refuse) return Answer{.status = 503};
-    return std::nullopt;
-  };
-  world.start();
-  REQUIRE(world.turn([&] { return world.logged("poll.failed"); }));
-  const auto ask = [&](std::string_view path) {
-    const std::string base = "http://127.0.0.1:" + std::to_string(world.node->status_port());
-    std::optional<http::Response> out;
-    const auto get = [&]() -> Awaitable<void> {
-      http::Request request(http::Url::parse(base).value().with_path(path));
-      auto response = co_await world.control_http->send(std::move(request));
-      if (response) out = *std::move(response);
-    };
-    bool done = false;
-    asio::co_spawn(world.control, get(), [&](std::exception_ptr) { done = true; });
-    REQUIRE(world.turn([&] { return done; }));
-    REQUIRE(out);
-    return *out;
-  };
-  CHECK(ask("/livez").status == 200);
-  const http::Response not_ready = ask("/readyz");
-  CHECK(not_ready.status == 503);
-  const Json checks = (*parse_json(not_ready.body))["checks"];
-  CHECK(checks[0]["name"] == "sign_in");
-  CHECK(checks[0]["ok"] == true);
-  CHECK(checks[1]["name"] == "poll");
-  CHECK(checks[1]["ok"] == false);
-  refuse = false;
-  const std::size_t polls = world.market.of("/v1/tasks").size();
-  REQUIRE(world.turn([&] { return world.market.of("/v1/tasks").size() > polls + 1; }));
-  CHECK(ask("/readyz").status == 200);
-}
-
-TEST_CASE("node: a failed task's workspace is kept and its path logged", "[node][e2e][mt]") {
-  World world;
-  world.add([](TaskContext& task) -> Awaitable<Result<void>> {
-    const Result<void> written = write_file(task.workspace() / "evidence", "x");
-    co_return Error(ErrorKind::internal, "broke", "it broke");
-  });
-  world.market.offer("t1");
-  world.start();
-  REQUIRE(world.turn([&] { return world.logged("workspace.kept"); }));
-  std::size_t kept = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(world.config.work_dir)) {
-    CHECK(std::filesystem::exists(entry.path() / "evidence"));
-    ++kept;
-  }
-  CHECK(kept == 1);
 }
 
 }  // namespace pn::node

@@ -108,7 +108,7 @@ struct NodeFixture {
   FakePorts ports;
   runners::Registry registry;
   Config config;
-  std::unique_ptr<TaskParts> parts_;
+  std::unique_ptr<TaskParts> made_parts;
 
   NodeFixture() {
     config.work_dir = dir.path;
@@ -117,8 +117,8 @@ struct NodeFixture {
   }
 
   TaskParts& parts() {
-    if (!parts_) {
-      parts_ = std::make_unique<TaskParts>(TaskParts{loop.executor(),
+    if (!made_parts) {
+      made_parts = std::make_unique<TaskParts>(TaskParts{loop.executor(),
                                                      loop.executor(),
                                                      pool,
                                                      pool,
@@ -131,7 +131,7 @@ struct NodeFixture {
                                                      config,
                                                      logger});
     }
-    return *parts_;
+    return *made_parts;
   }
 
   void add(FakeRunner::Body body, const std::string& capability = "/noop/v1") {
