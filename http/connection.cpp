@@ -10,6 +10,7 @@
 #include "http/types.hpp"
 #include "http/url.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -26,6 +27,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/string.hpp>
 #include <boost/system/system_error.hpp>
+#include <sys/socket.h>
 
 namespace pn::http {
 namespace {
@@ -72,7 +74,9 @@ Connection::Connection(ServerShared& shared, asio::ip::tcp::socket socket)
       socket_(std::move(socket)),
       buffer_(std::size_t{shared.options.header_limit} + kScratch),
       body_(*this),
-      remote_(remote_of(socket_)) {}
+      remote_(remote_of(socket_)) {
+  request_.gone_probe = [this] { return peer_gone(); };
+}
 
 void Connection::expire(SteadyTime now) {
   if (now < due_) return;
@@ -165,12 +169,37 @@ void Connection::prepare_request() {
   if (buffer_.size() == 0 && buffer_.capacity() > kHeadRead) buffer_.shrink_to_fit();
 }
 
+bool Connection::peer_gone() {
+  char byte = 0;
+  const auto got = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got > 0) return false;  // the next request, or more of this one
+  if (got == 0) return true;
+  return errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR;
+}
+
 /// RFC 9112 2.2: an empty line before the request line is ignored.
 void Connection::skip_empty_lines() {
   const auto starts_empty = [this] {
     return std::string_view(static_cast<const char*>(buffer_.data().data()), 2) == "\r\n";
   };
   while (buffer_.size() >= 2 && starts_empty()) buffer_.consume(2);
+}
+
+std::optional<Connection::Head> Connection::parse_head() {
+  if (!parser_->got_some()) skip_empty_lines();
+  if (buffer_.size() == 0) return std::nullopt;
+  error_code ec;
+  buffer_.consume(parser_->put(buffer_.data(), ec));
+  if (ec && ec != bhttp::error::need_more) {
+    refusal_ = refusal_for(ec, shared_.options);
+    return Head::refused;
+  }
+  if (parser_->is_header_done()) return Head::complete;
+  if (buffer_.size() >= shared_.options.header_limit) {
+    refusal_ = refusal_for(bhttp::error::header_limit, shared_.options);
+    return Head::refused;
+  }
+  return std::nullopt;
 }
 
 Awaitable<Connection::Head> Connection::read_head() {
@@ -180,18 +209,9 @@ Awaitable<Connection::Head> Connection::read_head() {
   SteadyTime due = due_;
   error_code ec;
   for (;;) {
-    if (!parser_->got_some()) skip_empty_lines();
-    if (buffer_.size() > 0) {
-      buffer_.consume(parser_->put(buffer_.data(), ec));
-      if (ec && ec != bhttp::error::need_more) {
-        refusal_ = refusal_for(ec, shared_.options);
-        co_return Head::refused;
-      }
-      if (parser_->is_header_done()) break;
-      if (buffer_.size() >= shared_.options.header_limit) {
-        refusal_ = refusal_for(bhttp::error::header_limit, shared_.options);
-        co_return Head::refused;
-      }
+    if (const std::optional<Head> parsed = parse_head()) {
+      due_ = SteadyTime::max();
+      co_return *parsed;
     }
     if (!started && shared_.stopping) co_return Head::closed;
     idle_ = !started;
@@ -214,8 +234,6 @@ Awaitable<Connection::Head> Connection::read_head() {
       due = due_;
     }
   }
-  due_ = SteadyTime::max();
-  co_return Head::complete;
 }
 
 Awaitable<ServerResponse> Connection::answer() {

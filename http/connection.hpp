@@ -78,11 +78,15 @@ class Connection final {
   // connection.cpp: the exchange
   Awaitable<bool> exchange();
   Awaitable<Head> read_head();
+  /// Of what came so far; nothing when more must come.
+  std::optional<Head> parse_head();
   Awaitable<ServerResponse> answer();
   [[nodiscard]] bool unread_body_fits() const;
   Awaitable<bool> discard_body();
   Awaitable<void> linger();
   void prepare_request();
+  /// The socket says that the client left. While a handler runs nobody reads, so nobody else sees.
+  [[nodiscard]] bool peer_gone();
   void skip_empty_lines();
   /// What a wait that ended with `ec` means; throws when it was the coroutine that was cancelled.
   void check_cancelled(const boost::system::error_code& ec) const;

@@ -37,6 +37,13 @@ struct ServerRequest {
   [[nodiscard]] bool has_query(std::string_view key) const;
   /// The token of "Authorization: Bearer ..."; nothing when absent.
   [[nodiscard]] std::optional<std::string> bearer() const;
+
+  /// What peer_gone() asks; empty: nobody knows.
+  std::function<bool()> gone_probe{};
+  /// Whether the client has hung up, as far as its socket tells now: for a handler that waits long,
+  /// before it hands out what only this client may use. A client that only ended its sending counts
+  /// as gone too.
+  [[nodiscard]] bool peer_gone() const { return gone_probe && gone_probe(); }
 };
 
 /// A part of a file, sent without passing through our memory as a whole.

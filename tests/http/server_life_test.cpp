@@ -7,6 +7,7 @@
 #include "tests/support/test_loop.hpp"
 
 #include <chrono>
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -267,6 +268,41 @@ TEST_CASE("server: all addresses means both families", "[http][server]") {
   Served served(loop, usual(gate), options);
   RawClient client(loop, served.port());
   CHECK(client.ask(kGet).status == 200);
+}
+
+TEST_CASE("server: a handler can tell that its client has left", "[http][server][mt]") {
+  TestLoop loop;
+  Gate gate(loop);
+  Router router = usual(gate);
+  std::function<bool()> gone;
+  router.add(Method::get, "/long", [&](ServerRequest& request) -> Awaitable<ServerResponse> {
+    gone = [&request] { return request.peer_gone(); };
+    co_await gate.open.wait();
+    co_return ServerResponse::empty(204);
+  });
+  CHECK_FALSE(ServerRequest().peer_gone());
+  Served served(loop, std::move(router));
+  RawClient client(loop, served.port());
+  client.send("GET /long HTTP/1.1\r\nHost: h\r\n\r\n");
+  REQUIRE(eventually(loop, [&] { return static_cast<bool>(gone); }));
+  CHECK_FALSE(gone());
+  client.send(kGet);  // the next request waits in the socket
+  CHECK_FALSE(gone());
+
+  SECTION("and is still there") {
+    gate.open.set();
+    CHECK(client.answer().status == 204);
+    CHECK(client.answer().status == 200);
+  }
+  SECTION("and has left") {
+    RawClient other(loop, served.port());
+    gone = nullptr;
+    other.send("GET /long HTTP/1.1\r\nHost: h\r\n\r\n");
+    REQUIRE(eventually(loop, [&] { return static_cast<bool>(gone); }));
+    other.close();
+    CHECK(eventually(loop, [&] { return gone(); }));
+    gate.open.set();
+  }
 }
 
 }  // namespace pn::http
