@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 #include "base/json.hpp"
+#include "base/log.hpp"
 #include "base/result.hpp"
 #include "http/server.hpp"
 
@@ -17,6 +18,9 @@
 namespace pn::market {
 namespace {
 
+constexpr std::string_view kBusy = "database_busy";
+constexpr std::uint64_t kBodyLimit = std::uint64_t{2} * 1024 * 1024;
+
 constexpr std::array kStatusOfCode{
     std::pair{std::string_view("forbidden"), 403},
     std::pair{std::string_view("node_unknown"), 403},
@@ -29,7 +33,15 @@ constexpr std::array kStatusOfCode{
     std::pair{std::string_view("task_ended"), 409},
     std::pair{std::string_view("idempotency_conflict"), 409},
     std::pair{std::string_view("body_too_large"), 413},
+    std::pair{std::string_view("too_many_logins"), 429},
     std::pair{std::string_view("not_implemented"), 501},
+    // Kinds that tell the market's own code what to do; to a client they are all our fault. A node
+    // throws work away on a 4xx, and keeps it on a 5xx.
+    std::pair{std::string_view("database_constraint"), 500},
+    std::pair{std::string_view("database_corrupt"), 500},
+    std::pair{std::string_view("database_unwritable"), 500},
+    std::pair{std::string_view("file_denied"), 500},
+    std::pair{std::string_view("file_missing"), 500},
 };
 
 int status_of(const Error& error) {
@@ -56,14 +68,38 @@ int status_of(const Error& error) {
   return 500;
 }
 
+/// What a client hears of a fault of the host's.
+std::string told(int status) {
+  switch (status) {
+    case 507:
+      return "the market's disk is full";
+    case 503:
+      return "the market's database is busy; try again";
+    default:
+      return "the market failed; its log says why";
+  }
+}
+
 }  // namespace
+
+Awaitable<http::ServerResponse> answered(const log::Logger& logger, Answer answer) {
+  Result<http::ServerResponse> response = co_await std::move(answer);
+  if (response.ok()) co_return std::move(*response);
+  if (is_host_fault(response.error())) {
+    logger.error("request.failed", {log::field(response.error())});
+  }
+  co_return error_answer(response.error());
+}
+
+bool is_host_fault(const Error& error) {
+  const int status = status_of(error);
+  return status == 500 || status == 507 || error.code == kBusy;
+}
 
 http::ServerResponse error_answer(const Error& error) {
   const int status = status_of(error);
-  http::ServerResponse response = http::error_response(
-      status,
-      error.code,
-      status == 500 ? std::string("the market failed; see its log") : error.detail);
+  http::ServerResponse response =
+      http::error_response(status, error.code, is_host_fault(error) ? told(status) : error.detail);
   if (error.after) {
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(*error.after);
     response.headers.set("Retry-After", std::to_string(seconds.count()));
@@ -80,7 +116,11 @@ http::ServerResponse json_answer(int status, const Json& json) {
 
 http::ServerResponse not_implemented_answer(std::string_view what) {
   return http::error_response(
-      501, "not_implemented", "this market does not offer " + std::string(what));
+      501, "not_implemented", "this market does not offer yet: " + std::string(what));
+}
+
+Awaitable<Result<Json>> read_json(http::ServerRequest& request) {
+  return read_json(request, kBodyLimit);
 }
 
 Awaitable<Result<Json>> read_json(http::ServerRequest& request, std::uint64_t limit) {

@@ -12,6 +12,7 @@
 #include "market/data_store.hpp"
 #include "market/data_stream.hpp"
 #include "market/data_types.hpp"
+#include "market/database.hpp"
 #include "market/tokens.hpp"
 
 #include <algorithm>
@@ -188,7 +189,8 @@ DataService::Answer DataService::remove(http::ServerRequest& request) {
     erase_item(session, id);
     return item->blob.id;
   };
-  const Result<BlobId> blob = co_await parts_.database.write<BlobId>(work);
+  // Its bytes go at once: a power cut must not bring the record back without them.
+  const Result<BlobId> blob = co_await parts_.database.write<BlobId>(work, Durable::yes);
   if (!blob) co_return blob.error();
   parts_.blobs.discard(*blob);
   co_return http::ServerResponse::empty(204);

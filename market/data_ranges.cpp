@@ -1,5 +1,7 @@
 #include "market/data_ranges.hpp"
 
+#include "market/numbers.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <cstddef>
@@ -10,13 +12,6 @@
 
 namespace pn::market {
 namespace {
-
-std::string_view trimmed(std::string_view text) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
-  return text;
-}
 
 std::optional<std::uint64_t> number(std::string_view text) {
   std::uint64_t out = 0;

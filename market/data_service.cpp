@@ -40,8 +40,7 @@ Awaitable<http::ServerResponse> info(http::ServerRequest&) {
 }
 
 Awaitable<http::ServerResponse> not_yet(std::string_view what) {
-  co_return http::error_response(
-      501, "not_implemented", "this market does not offer yet: " + std::string(what));
+  co_return not_implemented_answer(what);
 }
 
 }  // namespace
@@ -55,12 +54,10 @@ Awaitable<http::ServerResponse> DataService::answered(Answer answer) {
   Result<http::ServerResponse> response = co_await std::move(answer);
   if (response) co_return std::move(*response);
   const Error& error = response.error();
-  if (error.kind == ErrorKind::internal) {
-    parts_.logger.error("data.request_failed", {log::field(error)});
-  } else if (error.kind == ErrorKind::full) {
+  if (error.kind == ErrorKind::full) {
     parts_.logger.error("data.store_filled", {log::field(error)});
-    // Paths of the host are the host's business.
-    co_return http::error_response(507, error.code, "the market's disk is full");
+  } else if (is_host_fault(error)) {
+    parts_.logger.error("data.request_failed", {log::field(error)});
   }
   co_return error_answer(error);
 }

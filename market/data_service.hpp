@@ -31,9 +31,10 @@ struct DataParts {
 
 /// The domain server (protocol/domain-server.md): records in the database, bytes in the blob store.
 ///
-/// Order of every write: bytes whole and durable, then the record in one transaction, then the
-/// bytes it replaced are let go. A crash in between leaves bytes without a record, which
-/// clean() finds; never a record without bytes. Thread: the market's loop.
+/// Order of every write: bytes whole and durable, then the record in one transaction (durable too
+/// when it replaces or removes bytes), then the bytes it replaced are let go. A crash in between
+/// leaves bytes without a record, which clean() finds; never a record without bytes. Thread: the
+/// market's loop.
 class DataService final {
  public:
   explicit DataService(DataParts parts) : parts_(std::move(parts)) {}
@@ -68,12 +69,16 @@ class DataService final {
   /// Blobs that are dropped when no record takes them.
   class Loose;
   struct Received;
+  class Form;
+  struct Recording;
+  enum class Write { create, update };
 
   Result<DomainGrant> authorize(const http::ServerRequest& request, DataAccess access);
   Answer raw(const http::ServerRequest& request, DomainId domain, DataId id);
   Awaitable<Result<DataItem>> item_of(DomainId domain, DataId id);
-  Awaitable<Result<std::vector<Received>>> receive(http::ServerRequest& request, Loose& loose);
-  enum class Write { create, update };
+  Awaitable<Result<std::vector<Received>>> receive(http::ServerRequest& request,
+                                                   Loose& loose,
+                                                   Write write);
   Answer store(http::ServerRequest& request, Write write);
   Answer begin_upload(http::ServerRequest& request, DomainId domain);
   Answer finish_upload(http::ServerRequest& request, DomainId domain, UploadId id);

@@ -147,7 +147,16 @@ std::vector<DataItem> list_items(soci::session& session,
   return query_items(session, where, texts, {after_seq, limit});
 }
 
+Result<void> check_domain(soci::session& session, const DomainId& domain) {
+  int there = 0;
+  session << "SELECT EXISTS(SELECT 1 FROM domains WHERE id = :d)", use(domain.str()), into(there);
+  if (there != 0) return {};
+  return Error(ErrorKind::not_found, "domain_missing", "there is no domain with this id any more");
+}
+
 Result<void> insert_item(soci::session& session, const DataItem& item) {
+  Result<void> there = check_domain(session, item.domain);
+  if (!there) return there;
   if (is_taken(session, item)) return name_taken(item);
   const auto size = static_cast<long long>(item.blob.size);
   const long long created = to_ms(item.created);

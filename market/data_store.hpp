@@ -31,7 +31,9 @@ std::vector<DataItem> list_items(soci::session& session,
                                  std::int64_t after_seq,
                                  int limit);
 
-/// Kind `rejected`, code "name_taken".
+/// For a grant that outlives its domain: kind `not_found`, code "domain_missing".
+Result<void> check_domain(soci::session& session, const DomainId& domain);
+/// Kind `rejected`, code "name_taken"; `not_found`, "domain_missing".
 Result<void> insert_item(soci::session& session, const DataItem& item);
 /// Name, type, blob and time of the record with the item's id; likewise "name_taken".
 Result<void> update_item(soci::session& session, const DataItem& item);
@@ -40,7 +42,8 @@ void erase_item(soci::session& session, const DataId& id);
 /// Those of `blobs` that no record and no upload knows.
 std::vector<BlobId> unknown_blobs(soci::session& session, const std::vector<BlobId>& blobs);
 
-void insert_upload(soci::session& session, const Upload& upload);
+/// Kind `not_found`, code "domain_missing".
+Result<void> insert_upload(soci::session& session, const Upload& upload);
 /// Nothing for one that has expired by `now`.
 std::optional<Upload> find_upload(soci::session& session,
                                   const DomainId& domain,

@@ -9,6 +9,7 @@
 #include "market/data_service.hpp"
 #include "market/data_store.hpp"
 #include "market/data_types.hpp"
+#include "market/database.hpp"
 #include "market/tokens.hpp"
 
 #include <algorithm>
@@ -84,7 +85,12 @@ class Marked {
   std::pair<typename Set::iterator, bool> at_;
 };
 
-Error busy(std::string_view what) { return {ErrorKind::rejected, "conflict", std::string(what)}; }
+/// Passes by itself: a client whose connection broke comes again before we have seen it go.
+Error busy(std::string_view what) {
+  Error error(ErrorKind::retry, "upload_busy", std::string(what));
+  error.after = 1s;
+  return error;
+}
 
 }  // namespace
 
@@ -120,8 +126,8 @@ DataService::Answer DataService::begin_upload(http::ServerRequest& request, Doma
   upload.blob = BlobId(make_uuid(parts_.rng));
   upload.created = parts_.clock.system_now();
   upload.expires = upload.created + kUploadLife;
-  const std::function<Result<bool>(soci::session&)> work =
-      [&](soci::session& session) -> Result<bool> {
+  const std::function<Result<void>(soci::session&)> work =
+      [&](soci::session& session) -> Result<void> {
     if (!upload.existing.empty()) {
       if (!find_item(session, domain, upload.existing)) return no_existing();
     } else if (find_item_named(session, domain, upload.name, upload.data_type)) {
@@ -129,10 +135,9 @@ DataService::Answer DataService::begin_upload(http::ServerRequest& request, Doma
                    "name_taken",
                    "the domain has data of this name and type already; give its id as existing_id");
     }
-    insert_upload(session, upload);
-    return true;
+    return insert_upload(session, upload);
   };
-  const Result<bool> written = co_await parts_.database.write<bool>(work);
+  const Result<void> written = co_await parts_.database.write<void>(work);
   if (!written) co_return written.error();
   co_return json_answer(200,
                         Json{{"upload_id", upload.id.str()},
@@ -163,14 +168,16 @@ DataService::Answer DataService::put_upload_part(http::ServerRequest& request) {
   const Result<int> number = part_number(request);
   if (!number) co_return number.error();
   const UploadId id(request.query_value("uploadId").value_or(""));
-  if (completing_.contains(id)) co_return busy("the upload is being completed");
+  if (completing_.contains(id)) co_return busy("the upload is being completed; try again");
   const std::pair<UploadId, int> key(id, *number);
   const Marked<std::set<std::pair<UploadId, int>>> mark(parts_in_progress_, key);
-  if (!mark.is_first()) co_return busy("the same part is being received already");
+  if (!mark.is_first()) co_return busy("the same part is being received already; try again");
 
   const Result<Upload> upload = co_await upload_of(grant->domain, id);
   if (!upload) co_return upload.error();
-  if (!upload->item.empty()) co_return busy("the upload is complete already");
+  if (!upload->item.empty()) {
+    co_return Error(ErrorKind::rejected, "conflict", "the upload is complete already");
+  }
   const Result<std::uint64_t> limit = part_limit(*upload, *number);
   if (!limit) co_return limit.error();
 
@@ -188,7 +195,7 @@ DataService::Answer DataService::put_upload_part(http::ServerRequest& request) {
       co_await parts_.database.read<std::vector<UploadPart>>(look);
   if (!before) co_return before.error();
   if (!before->empty()) {
-    const Result<bool> forgotten = co_await parts_.database.write<bool>(forget);
+    const Result<bool> forgotten = co_await parts_.database.write<bool>(forget, Durable::yes);
     if (!forgotten) co_return forgotten.error();
   }
   const std::uint64_t offset = static_cast<std::uint64_t>(*number - 1) * upload->part_size;
@@ -305,7 +312,9 @@ Awaitable<Result<DataItem>> DataService::record_upload(const Upload& upload,
     complete_upload(session, upload.id, item.id);
     return item;
   };
-  Result<DataItem> item = co_await parts_.database.write<DataItem>(work);
+  // The bytes it replaces go at once, so the record must not be lost after them.
+  const Durable durable = upload.existing.empty() ? Durable::no : Durable::yes;
+  Result<DataItem> item = co_await parts_.database.write<DataItem>(work, durable);
   if (item && !replaced.empty()) parts_.blobs.discard(replaced);
   if (!item && item.error().code == "upload_missing") parts_.blobs.discard(blob.id);
   co_return item;

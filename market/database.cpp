@@ -8,6 +8,7 @@
 #include "market/migrations.hpp"
 #include "market/sqlite.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
@@ -81,6 +82,7 @@ class ThreadWaiter final : public Waiter {
 /// One accepted write. Lives in the caller's frame until it is woken.
 struct Pending {
   const std::function<Result<void>(soci::session&)>* work = nullptr;
+  Durable durable = Durable::no;
   Result<void> outcome;
   std::exception_ptr failure;
   std::unique_ptr<Waiter> loop_waiter;
@@ -104,8 +106,14 @@ void run(soci::session& session, Pending& pending) {
 Error from_soci(const std::exception& failure) { return from_sqlite(failure); }
 
 struct Database::Impl {
-  Impl(std::unique_ptr<soci::session> w, std::vector<std::unique_ptr<soci::session>> r)
-      : writer(std::move(w)), free_readers(std::move(r)), pool("market-read", kReaders) {
+  Impl(std::unique_ptr<soci::session> w,
+       std::vector<std::unique_ptr<soci::session>> r,
+       Synchronous usual)
+      : writer(std::move(w)),
+        usual_synchronous(usual),
+        synchronous(usual),
+        free_readers(std::move(r)),
+        pool("market-read", kReaders) {
     thread = std::thread([this] {
       pthread_setname_np(pthread_self(), "market-write");
       write_loop();
@@ -150,7 +158,10 @@ struct Database::Impl {
 
   /// One transaction for all. On return each outcome stands.
   void run_batch(const std::vector<Pending*>& batch) {
+    const bool durable = std::ranges::any_of(
+        batch, [](const Pending* pending) { return pending->durable == Durable::yes; });
     try {
+      wait_for_disk(durable);
       execute(*writer, "BEGIN IMMEDIATE");
     } catch (const std::exception& failure) {
       return fail_all(batch, from_sqlite(failure));
@@ -163,10 +174,19 @@ struct Database::Impl {
     try {
       execute(*writer, "COMMIT");
       ++commits;
+      if (durable) ++durable_commits;
     } catch (const std::exception& failure) {
       roll_back();
       fail_all(batch, from_sqlite(failure));
     }
+  }
+
+  /// Sets how the next transaction commits; SQLite refuses to change it inside one.
+  void wait_for_disk(bool durable) {
+    const Synchronous wanted = durable ? Synchronous::full : usual_synchronous;
+    if (wanted == synchronous) return;
+    set_synchronous(*writer, wanted == Synchronous::full);
+    synchronous = wanted;
   }
 
   /// False: SQLite gave up the whole transaction (disk full, I/O error), so what others of the
@@ -214,7 +234,10 @@ struct Database::Impl {
 
   // Only the writer thread uses `writer` once the threads run.
   std::unique_ptr<soci::session> writer;
+  const Synchronous usual_synchronous;
+  Synchronous synchronous;  // as the writer's session has it
   std::atomic<std::uint64_t> commits{0};
+  std::atomic<std::uint64_t> durable_commits{0};
 
   std::mutex mutex;
   std::condition_variable arrived;
@@ -245,7 +268,7 @@ Result<std::unique_ptr<Database>> Database::open(const std::filesystem::path& fi
       execute(*readers.back(), "PRAGMA query_only=ON");
     }
     return std::unique_ptr<Database>(
-        new Database(std::make_unique<Impl>(std::move(writer), std::move(readers))));
+        new Database(std::make_unique<Impl>(std::move(writer), std::move(readers), synchronous)));
   } catch (const soci::soci_error& failure) {
     return within("opening the database " + file.string(), from_sqlite(failure));
   }
@@ -268,9 +291,10 @@ struct Hand {
 };
 }  // namespace
 
-Awaitable<Result<void>> Database::write_kept(const Work& work) {
+Awaitable<Result<void>> Database::write_kept(const Work& work, Durable durable) {
   Pending pending;
   pending.work = &work;
+  pending.durable = durable;
   const Hand<Impl> hand{.impl = impl_.get(), .pending = &pending};
   co_await asio::async_initiate<const asio::use_awaitable_t<>, void()>(hand, asio::use_awaitable);
   if (pending.failure) std::rethrow_exception(pending.failure);
@@ -316,5 +340,6 @@ Awaitable<Result<void>> Database::read_kept(const Work& work) {
 }
 
 std::uint64_t Database::commits() const { return impl_->commits; }
+std::uint64_t Database::durable_commits() const { return impl_->durable_commits; }
 
 }  // namespace pn::market

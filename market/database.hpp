@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "base/result.hpp"
 
+#include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -27,6 +28,10 @@ enum class Synchronous {
   full     ///< every answer waits for the disk
 };
 
+/// Whether a write's answer waits for the disk whatever Synchronous says: for a record whose
+/// predecessor's bytes are removed as soon as it stands.
+enum class Durable { no, yes };
+
 /// The market's SQLite file (WAL), through SOCI.
 ///
 /// One writer thread takes all writes that wait, runs each inside its own savepoint of one
@@ -48,16 +53,18 @@ class Database final {
   Database& operator=(const Database&) = delete;
 
   /// Answers once `work` is committed. An Error of `work` undoes all it wrote; so does an
-  /// exception, which is rethrown here unless from_soci knows it. Name `work` before the await.
+  /// exception, which is rethrown here unless from_soci knows it. Name `work` before the await. One
+  /// durable write makes all that share its commit durable, and all that came before it.
   template <class T>
-  Awaitable<Result<T>> write(std::function<Result<T>(soci::session&)> work) {
+  Awaitable<Result<T>> write(std::function<Result<T>(soci::session&)> work,
+                             Durable durable = Durable::no) {
     std::optional<Result<T>> out;
     const Work kept = [&work, &out](soci::session& session) -> Result<void> {
       out.emplace(work(session));
       if (!out->ok()) return out->error();
       return {};
     };
-    Result<void> done = co_await write_kept(kept);
+    Result<void> done = co_await write_kept(kept, durable);
     if (!done.ok()) co_return std::move(done).error();
     co_return std::move(*out);
   }
@@ -92,13 +99,15 @@ class Database final {
 
   /// Transactions committed so far: with the number of writes it tells how well they gather.
   [[nodiscard]] std::uint64_t commits() const;
+  /// Those of them that waited for the disk because a write asked for it.
+  [[nodiscard]] std::uint64_t durable_commits() const;
 
  private:
   using Work = std::function<Result<void>(soci::session&)>;
   struct Impl;
   explicit Database(std::unique_ptr<Impl> impl);
 
-  Awaitable<Result<void>> write_kept(const Work& work);
+  Awaitable<Result<void>> write_kept(const Work& work, Durable durable);
   Awaitable<Result<void>> read_kept(const Work& work);
   Result<void> write_blocking(const Work& work);
 

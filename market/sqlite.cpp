@@ -28,8 +28,12 @@ std::unique_ptr<soci::session> open_session(const std::filesystem::path& file,
   execute(*session, "PRAGMA journal_mode=WAL");
   execute(*session, "PRAGMA foreign_keys=ON");
   execute(*session, "PRAGMA temp_store=MEMORY");
-  execute(*session, synchronous_full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+  set_synchronous(*session, synchronous_full);
   return session;
+}
+
+void set_synchronous(soci::session& session, bool full) {
+  execute(session, full ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
 }
 
 void execute(soci::session& session, const std::string& sql) {

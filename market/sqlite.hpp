@@ -19,6 +19,9 @@ namespace pn::market {
 std::unique_ptr<soci::session> open_session(const std::filesystem::path& file,
                                             bool synchronous_full);
 
+/// Whether commits wait for the disk. Not inside a transaction. Throws soci_error.
+void set_synchronous(soci::session& session, bool full);
+
 /// Runs any number of statements without parameters. Throws soci_error.
 void execute(soci::session& session, const std::string& sql);
 

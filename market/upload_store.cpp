@@ -1,3 +1,4 @@
+#include "base/result.hpp"
 #include "market/data_store.hpp"
 #include "market/data_types.hpp"
 #include "market/sql_values.hpp"
@@ -17,7 +18,9 @@ using soci::use;
 
 }  // namespace
 
-void insert_upload(soci::session& session, const Upload& upload) {
+Result<void> insert_upload(soci::session& session, const Upload& upload) {
+  Result<void> there = check_domain(session, upload.domain);
+  if (!there) return there;
   const long long size = upload.size ? static_cast<long long>(*upload.size) : -1;
   const auto part_size = static_cast<long long>(upload.part_size);
   const long long created = to_ms(upload.created);
@@ -28,6 +31,7 @@ void insert_upload(soci::session& session, const Upload& upload) {
       use(upload.id.str()), use(upload.domain.str()), use(upload.name), use(upload.data_type),
       use(upload.existing.str()), use(size), use(part_size), use(upload.blob.str()), use(created),
       use(expires);
+  return {};
 }
 
 std::optional<Upload> find_upload(soci::session& session,

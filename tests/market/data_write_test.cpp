@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 
 namespace pn::market {
@@ -229,6 +230,57 @@ TEST_CASE("data: a disk that is full is a 507 and leaves nothing", "[market][dat
   CHECK(server.ask("PUT", part, std::string(2'000'000, 'x')).status == 507);
   server.disk.left = 3'000'000;
   CHECK(server.ask("PUT", part, std::string(2'000'000, 'x')).status == 200);
+}
+
+TEST_CASE("data: nothing is put into a domain that is gone", "[market][data][mt]") {
+  Server server;
+  const std::function<Result<void>(soci::session&)> gone =
+      [](soci::session& session) -> Result<void> {
+    execute(session, "DELETE FROM domains WHERE id = 'd-1'");
+    return {};
+  };
+  REQUIRE(server.database().write_now<void>(gone).ok());
+  const RawAnswer answer = server.put_form("POST", Server::form_part("name=a; data-type=t", "x"));
+  CHECK(answer.status == 404);
+  CHECK(error_code(answer) == "domain_missing");
+  CHECK(server.files() == 0);
+}
+
+TEST_CASE("data: a store that cannot be written is the market's fault", "[market][data][mt]") {
+  Server server;
+  const std::filesystem::path temporary = server.folder() / "blobs" / "tmp";
+  std::filesystem::remove(temporary);
+  const std::string part = Server::form_part("name=a; data-type=t", "x");
+  const RawAnswer answer = server.put_form("POST", part);
+  CHECK(answer.status == 500);
+  CHECK(answer.body.find("blobs") == std::string::npos);
+  std::filesystem::create_directory(temporary);
+  CHECK(server.put_form("POST", part).status == 200);
+}
+
+TEST_CASE("data: the record is on the disk before the bytes it replaces are gone",
+          "[market][data][mt]") {
+  Server server;
+  const auto durable = [&] { return server.database().durable_commits(); };
+  const std::string id = server.create("a", "t", "one");
+  CHECK(durable() == 0);  // nothing goes
+  CHECK(server.put_form("PUT", Server::form_part("id=" + id, "two")).status == 200);
+  CHECK(durable() == 1);
+  const std::string begun =
+      server
+          .ask("POST",
+               "/data/multipart?uploads",
+               Json{{"name", "a"}, {"data_type", "t"}, {"existing_id", id}}.dump())
+          .body;
+  const std::string upload =
+      "/data/multipart?uploadId=" + Json::parse(begun)["upload_id"].get<std::string>();
+  const Json etag = Json::parse(server.ask("PUT", upload + "&partNumber=1", "three").body)["etag"];
+  const Json list{{"parts", Json::array({{{"part_number", 1}, {"etag", etag}}})}};
+  CHECK(durable() == 1);
+  CHECK(server.ask("POST", upload, list.dump()).status == 200);
+  CHECK(durable() == 2);
+  CHECK(server.ask("DELETE", "/data/" + id).status == 204);
+  CHECK(durable() == 3);
 }
 
 }  // namespace pn::market

@@ -180,6 +180,22 @@ TEST_CASE("database: a file that is no database is named", "[market][db]") {
   CHECK(opened.error().kind == ErrorKind::corrupt);
 }
 
+TEST_CASE("database: a durable write waits for the disk, the others do not", "[market][db][mt]") {
+  Opened db;
+  const std::function<Result<int>(soci::session&)> mode = [](soci::session& s) -> Result<int> {
+    int now = 0;
+    s << "PRAGMA synchronous", soci::into(now);
+    return now;
+  };
+  constexpr int kNormal = 1;
+  constexpr int kFull = 2;
+  CHECK(*db.loop.run(db.database->write<int>(mode)) == kNormal);
+  CHECK(*db.loop.run(db.database->write<int>(mode, Durable::yes)) == kFull);
+  CHECK(db.database->durable_commits() == 1);
+  CHECK(*db.loop.run(db.database->write<int>(mode)) == kNormal);
+  CHECK(db.database->durable_commits() == 1);
+}
+
 TEST_CASE("migrations: numbered without a gap, applied once, never changed", "[market][db]") {
   int expected = 1;
   for (const Migration& step : migrations()) CHECK(step.number == expected++);
