@@ -45,8 +45,6 @@ class ClaimQueue final {
   /// Every waiter, now and later, returns false.
   void stop();
 
-  [[nodiscard]] std::size_t waiting() const { return waiters_.size(); }
-
  private:
   struct Waiter {
     Waiter(const Executor& executor, std::vector<long long> c)

@@ -2,7 +2,6 @@
 
 #include "auth/siwe.hpp"
 #include "auth/wallet.hpp"
-#include "base/awaitable.hpp"
 #include "base/json.hpp"
 #include "base/log.hpp"
 #include "base/result.hpp"
@@ -34,6 +33,7 @@ namespace {
 
 constexpr std::chrono::minutes kNonceLife{5};
 constexpr std::size_t kMaxCapabilities = 256;
+constexpr std::size_t kMaxAttributes = std::size_t{16} * 1024;
 
 Error unsigned_error(std::string detail) {
   return {ErrorKind::unauthorized, "siwe_invalid", std::move(detail)};
@@ -83,6 +83,9 @@ Result<RegistrationRequest> parse_registration(const Json& json) {
   out.capabilities = dump_json(Json(capabilities));
   const Json* attributes = fields.object("attributes");
   out.attributes = attributes != nullptr ? dump_json(*attributes) : "{}";
+  if (out.attributes.size() > kMaxAttributes) {
+    fields.fault("attributes", "must have at most 16 KiB");
+  }
   const auto done = fields.done();
   if (!done.ok()) return done.error();
   return out;
@@ -105,20 +108,26 @@ void DdsHandlers::add_routes(http::Router& router) {
   using http::Method;
   using http::ServerRequest;
   router.add(Method::post, "/internal/v1/auth/siwe/request", [this](ServerRequest& r) {
-    return siwe_request(r);
+    return answered(context_.logger, siwe_request(r));
   });
   router.add(Method::post, "/internal/v1/auth/siwe/verify", [this](ServerRequest& r) {
-    return siwe_verify(r);
+    return answered(context_.logger, siwe_verify(r));
   });
   router.add(Method::post, "/internal/v1/nodes/register-wallet", [this](ServerRequest& r) {
-    return register_wallet(r);
+    return answered(context_.logger, register_wallet(r));
   });
-  router.add(Method::get, "/api/v1/nodes", [this](ServerRequest& r) { return nodes(r); });
-  router.add(
-      Method::get, "/service/public-key", [this](ServerRequest& r) { return public_key(r); });
-  router.add(
-      Method::get, "/service/public-key.pem", [this](ServerRequest& r) { return public_pem(r); });
-  router.add(Method::get, "/health", [this](ServerRequest& r) { return health(r); });
+  router.add(Method::get, "/api/v1/nodes", [this](ServerRequest& r) {
+    return answered(context_.logger, nodes(r));
+  });
+  router.add(Method::get, "/service/public-key", [this](ServerRequest& r) {
+    return answered(context_.logger, public_key(r));
+  });
+  router.add(Method::get, "/service/public-key.pem", [this](ServerRequest& r) {
+    return answered(context_.logger, public_pem(r));
+  });
+  router.add(Method::get, "/health", [this](ServerRequest& r) {
+    return answered(context_.logger, health(r));
+  });
 }
 
 std::string DdsHandlers::siwe_domain() const {
@@ -143,15 +152,15 @@ Result<auth::ParsedSiwe> DdsHandlers::signed_by_wallet(const std::string& messag
   return parsed;
 }
 
-Awaitable<http::ServerResponse> DdsHandlers::siwe_request(http::ServerRequest& request) {
+Answer DdsHandlers::siwe_request(http::ServerRequest& request) {
   Result<Json> json = co_await read_json(request);
-  if (!json.ok()) co_return error_answer(json.error());
+  if (!json.ok()) co_return json.error();
   JsonFields fields(*json, "request");
   const std::string wallet = fields.need_string("wallet");
   const auto done = fields.done();
-  if (!done.ok()) co_return error_answer(done.error());
+  if (!done.ok()) co_return done.error();
   const Result<auth::EthAddress> address = auth::parse_eth_address(wallet);
-  if (!address.ok()) co_return error_answer(address.error());
+  if (!address.ok()) co_return address.error();
 
   const SystemTime now = context_.clock.system_now();
   NonceRow row;
@@ -164,7 +173,7 @@ Awaitable<http::ServerResponse> DdsHandlers::siwe_request(http::ServerRequest& r
     return {};
   };
   const Result<void> stored = co_await context_.database.write<void>(work);
-  if (!stored.ok()) co_return error_answer(stored.error());
+  if (!stored.ok()) co_return stored.error();
   const Json answer{{"nonce", row.nonce},
                     {"domain", siwe_domain()},
                     {"uri", context_.public_url},
@@ -174,21 +183,21 @@ Awaitable<http::ServerResponse> DdsHandlers::siwe_request(http::ServerRequest& r
   co_return json_answer(200, answer);
 }
 
-Awaitable<http::ServerResponse> DdsHandlers::siwe_verify(http::ServerRequest& request) {
+Answer DdsHandlers::siwe_verify(http::ServerRequest& request) {
   Result<Json> json = co_await read_json(request);
-  if (!json.ok()) co_return error_answer(json.error());
+  if (!json.ok()) co_return json.error();
   JsonFields fields(*json, "request");
   const std::string address = fields.need_string("address");
   const std::string message = fields.need_string("message");
   const std::string signature = fields.need_string("signature");
   const auto done = fields.done();
-  if (!done.ok()) co_return error_answer(done.error());
+  if (!done.ok()) co_return done.error();
   const Result<auth::ParsedSiwe> parsed = signed_by_wallet(message, signature);
-  if (!parsed.ok()) co_return error_answer(parsed.error());
+  if (!parsed.ok()) co_return parsed.error();
   const Result<auth::EthAddress> claimed = auth::parse_eth_address(address);
   if (!claimed.ok() || *claimed != parsed->address) {
     const Error error = unsigned_error("the address is not that of the message");
-    co_return error_answer(error);
+    co_return error;
   }
 
   const SystemTime now = context_.clock.system_now();
@@ -199,11 +208,11 @@ Awaitable<http::ServerResponse> DdsHandlers::siwe_verify(http::ServerRequest& re
     return find_node(s, parsed->address);
   };
   const auto node = co_await context_.database.write<std::optional<NodeRow>>(work);
-  if (!node.ok()) co_return error_answer(node.error());
+  if (!node.ok()) co_return node.error();
   if (!node->has_value()) {
     const Error error(
         ErrorKind::rejected, "node_unknown", "this wallet is not registered; register it first");
-    co_return error_answer(error);
+    co_return error;
   }
   const NodeRow& row = **node;
   const MintedToken token =
@@ -214,13 +223,13 @@ Awaitable<http::ServerResponse> DdsHandlers::siwe_verify(http::ServerRequest& re
   co_return json_answer(200, answer);
 }
 
-Awaitable<http::ServerResponse> DdsHandlers::register_wallet(http::ServerRequest& request) {
+Answer DdsHandlers::register_wallet(http::ServerRequest& request) {
   Result<Json> json = co_await read_json(request);
-  if (!json.ok()) co_return error_answer(json.error());
+  if (!json.ok()) co_return json.error();
   const Result<RegistrationRequest> wanted = parse_registration(*json);
-  if (!wanted.ok()) co_return error_answer(wanted.error());
+  if (!wanted.ok()) co_return wanted.error();
   const Result<auth::ParsedSiwe> parsed = signed_by_wallet(wanted->message, wanted->signature);
-  if (!parsed.ok()) co_return error_answer(parsed.error());
+  if (!parsed.ok()) co_return parsed.error();
 
   const SystemTime now = context_.clock.system_now();
   NodeRow row;
@@ -246,8 +255,11 @@ Awaitable<http::ServerResponse> DdsHandlers::register_wallet(http::ServerRequest
   };
   const Result<NodeId> id = co_await context_.database.write<NodeId>(work);
   if (!id.ok()) {
-    context_.logger.warn("registration.refused", {{"wallet", row.wallet}, log::field(id.error())});
-    co_return error_answer(id.error());
+    if (!is_host_fault(id.error())) {
+      context_.logger.warn("registration.refused",
+                           {{"wallet", row.wallet}, log::field(id.error())});
+    }
+    co_return id.error();
   }
   if (registered) registered(*id);
   context_.logger.info("node.registered",
@@ -256,28 +268,28 @@ Awaitable<http::ServerResponse> DdsHandlers::register_wallet(http::ServerRequest
   co_return json_answer(200, answer);
 }
 
-Awaitable<http::ServerResponse> DdsHandlers::nodes(http::ServerRequest& request) {
+Answer DdsHandlers::nodes(http::ServerRequest& request) {
   const Result<TokenClaims> account = account_of(context_.tokens, request);
-  if (!account.ok()) co_return error_answer(account.error());
+  if (!account.ok()) co_return account.error();
   const std::function<Result<std::vector<NodeRow>>(soci::session&)> work =
       [](soci::session& s) -> Result<std::vector<NodeRow>> { return list_nodes(s); };
   const auto rows = co_await context_.database.read<std::vector<NodeRow>>(work);
-  if (!rows.ok()) co_return error_answer(rows.error());
+  if (!rows.ok()) co_return rows.error();
   Json list = Json::array();
   for (const NodeRow& row : *rows) list.push_back(node_json(row));
   const Json answer{{"nodes", std::move(list)}};
   co_return json_answer(200, answer);
 }
 
-Awaitable<http::ServerResponse> DdsHandlers::public_key(http::ServerRequest& /*request*/) {
+Answer DdsHandlers::public_key(http::ServerRequest& /*request*/) {
   co_return http::ServerResponse::json(200, context_.key.public_jwk());
 }
 
-Awaitable<http::ServerResponse> DdsHandlers::public_pem(http::ServerRequest& /*request*/) {
+Answer DdsHandlers::public_pem(http::ServerRequest& /*request*/) {
   co_return http::ServerResponse::text(200, context_.key.public_pem(), "application/x-pem-file");
 }
 
-Awaitable<http::ServerResponse> DdsHandlers::health(http::ServerRequest& /*request*/) {
+Answer DdsHandlers::health(http::ServerRequest& /*request*/) {
   const Json answer{{"status", "ok"}};
   co_return json_answer(200, answer);
 }

@@ -1,9 +1,9 @@
 #pragma once
 
 #include "auth/siwe.hpp"
-#include "base/awaitable.hpp"
 #include "base/json.hpp"
 #include "http/server.hpp"
+#include "market/answers.hpp"
 #include "market/context.hpp"
 #include "market/identity_store.hpp"
 
@@ -27,13 +27,13 @@ class DdsHandlers final {
   std::function<void(const NodeId&)> registered;
 
  private:
-  Awaitable<http::ServerResponse> siwe_request(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> siwe_verify(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> register_wallet(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> nodes(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> public_key(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> public_pem(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> health(http::ServerRequest& request);
+  Answer siwe_request(http::ServerRequest& request);
+  Answer siwe_verify(http::ServerRequest& request);
+  Answer register_wallet(http::ServerRequest& request);
+  Answer nodes(http::ServerRequest& request);
+  Answer public_key(http::ServerRequest& request);
+  Answer public_pem(http::ServerRequest& request);
+  Answer health(http::ServerRequest& request);
 
   /// What the message says, when it is for this market and was signed by its address.
   [[nodiscard]] Result<auth::ParsedSiwe> signed_by_wallet(const std::string& message,

@@ -92,13 +92,27 @@ struct WholeJob {
 void DmsClientHandlers::add_routes(http::Router& router) {
   using http::Method;
   using http::ServerRequest;
-  router.add(Method::post, "/v1/jobs/estimate", [this](ServerRequest& r) { return estimate(r); });
-  router.add(Method::post, "/v1/jobs", [this](ServerRequest& r) { return submit(r); });
-  router.add(Method::get, "/v1/jobs", [this](ServerRequest& r) { return list(r); });
-  router.add(Method::get, "/v1/jobs/{job}", [this](ServerRequest& r) { return show(r); });
-  router.add(Method::post, "/v1/jobs/{job}/cancel", [this](ServerRequest& r) { return cancel(r); });
-  router.add(Method::del, "/v1/jobs/{job}", [this](ServerRequest& r) { return remove(r); });
-  router.add(Method::get, "/v1/nodes/busy", [this](ServerRequest& r) { return busy(r); });
+  router.add(Method::post, "/v1/jobs/estimate", [this](ServerRequest& r) {
+    return answered(context_.logger, estimate(r));
+  });
+  router.add(Method::post, "/v1/jobs", [this](ServerRequest& r) {
+    return answered(context_.logger, submit(r));
+  });
+  router.add(Method::get, "/v1/jobs", [this](ServerRequest& r) {
+    return answered(context_.logger, list(r));
+  });
+  router.add(Method::get, "/v1/jobs/{job}", [this](ServerRequest& r) {
+    return answered(context_.logger, show(r));
+  });
+  router.add(Method::post, "/v1/jobs/{job}/cancel", [this](ServerRequest& r) {
+    return answered(context_.logger, cancel(r));
+  });
+  router.add(Method::del, "/v1/jobs/{job}", [this](ServerRequest& r) {
+    return answered(context_.logger, remove(r));
+  });
+  router.add(Method::get, "/v1/nodes/busy", [this](ServerRequest& r) {
+    return answered(context_.logger, busy(r));
+  });
 }
 
 Awaitable<Result<JobSpec>> DmsClientHandlers::read_spec(http::ServerRequest& request) {
@@ -107,38 +121,38 @@ Awaitable<Result<JobSpec>> DmsClientHandlers::read_spec(http::ServerRequest& req
   co_return parse_job_spec(*json);
 }
 
-Awaitable<http::ServerResponse> DmsClientHandlers::estimate(http::ServerRequest& request) {
+Answer DmsClientHandlers::estimate(http::ServerRequest& request) {
   const Result<TokenClaims> who = submitter_of(context_.tokens, request);
-  if (!who.ok()) co_return error_answer(who.error());
+  if (!who.ok()) co_return who.error();
   const Result<JobSpec> spec = co_await read_spec(request);
-  if (!spec.ok()) co_return error_answer(spec.error());
+  if (!spec.ok()) co_return spec.error();
   const Result<JobGraph> graph = make_job_graph(*spec);
-  if (!graph.ok()) co_return error_answer(graph.error());
+  if (!graph.ok()) co_return graph.error();
   co_return json_answer(200, estimate_json(*spec));
 }
 
-Awaitable<http::ServerResponse> DmsClientHandlers::submit(http::ServerRequest& request) {
+Answer DmsClientHandlers::submit(http::ServerRequest& request) {
   const Result<TokenClaims> who = submitter_of(context_.tokens, request);
-  if (!who.ok()) co_return error_answer(who.error());
+  if (!who.ok()) co_return who.error();
   const Result<std::string> key = idempotency_key(request.headers);
-  if (!key.ok()) co_return error_answer(key.error());
+  if (!key.ok()) co_return key.error();
   Result<JobSpec> spec = co_await read_spec(request);
-  if (!spec.ok()) co_return error_answer(spec.error());
+  if (!spec.ok()) co_return spec.error();
   const Result<JobId> job = co_await jobs_.submit(*who, std::move(*spec), *key);
-  if (!job.ok()) co_return error_answer(job.error());
+  if (!job.ok()) co_return job.error();
   const Json answer{{"job_id", job->str()}};
   co_return json_answer(200, answer);
 }
 
-Awaitable<http::ServerResponse> DmsClientHandlers::list(http::ServerRequest& request) {
+Answer DmsClientHandlers::list(http::ServerRequest& request) {
   const Result<TokenClaims> who = submitter_of(context_.tokens, request);
-  if (!who.ok()) co_return error_answer(who.error());
+  if (!who.ok()) co_return who.error();
   const Result<JobQuery> query = parse_query(request, who->domain);
-  if (!query.ok()) co_return error_answer(query.error());
+  if (!query.ok()) co_return query.error();
   const std::function<Result<JobPage>(soci::session&)> work =
       [&](soci::session& s) -> Result<JobPage> { return list_jobs(s, *query); };
   const Result<JobPage> page = co_await context_.database.read<JobPage>(work);
-  if (!page.ok()) co_return error_answer(page.error());
+  if (!page.ok()) co_return page.error();
   Json items = Json::array();
   for (const JobItem& item : page->items) {
     items.push_back({{"job", job_json(item.job)}, {"tasks_summary", counts_json(item.counts)}});
@@ -148,9 +162,9 @@ Awaitable<http::ServerResponse> DmsClientHandlers::list(http::ServerRequest& req
   co_return json_answer(200, answer);
 }
 
-Awaitable<http::ServerResponse> DmsClientHandlers::show(http::ServerRequest& request) {
+Answer DmsClientHandlers::show(http::ServerRequest& request) {
   const Result<TokenClaims> who = submitter_of(context_.tokens, request);
-  if (!who.ok()) co_return error_answer(who.error());
+  if (!who.ok()) co_return who.error();
   const JobId id(request.params["job"]);
   const std::function<Result<WholeJob>(soci::session&)> work =
       [&](soci::session& s) -> Result<WholeJob> {
@@ -160,13 +174,13 @@ Awaitable<http::ServerResponse> DmsClientHandlers::show(http::ServerRequest& req
     }
     WholeJob whole;
     whole.counts = count_tasks(s, job->seq);
-    whole.tasks = tasks_of_job(s, *job);
+    whole.tasks = tasks_of_job(s, job->seq);
     whole.attempts = attempts_of_job(s, job->seq);
     whole.job = std::move(*job);
     return whole;
   };
   const Result<WholeJob> whole = co_await context_.database.read<WholeJob>(work);
-  if (!whole.ok()) co_return error_answer(whole.error());
+  if (!whole.ok()) co_return whole.error();
   Json tasks = Json::array();
   for (const ShownTask& task : whole->tasks) tasks.push_back(task_json(task));
   Json receipts = Json::array();
@@ -184,34 +198,34 @@ Awaitable<http::ServerResponse> DmsClientHandlers::show(http::ServerRequest& req
   co_return json_answer(200, answer);
 }
 
-Awaitable<http::ServerResponse> DmsClientHandlers::cancel(http::ServerRequest& request) {
+Answer DmsClientHandlers::cancel(http::ServerRequest& request) {
   const Result<TokenClaims> who = submitter_of(context_.tokens, request);
-  if (!who.ok()) co_return error_answer(who.error());
+  if (!who.ok()) co_return who.error();
   const JobId id(request.params["job"]);
   const Result<JobRow> job = co_await jobs_.cancel(who->domain, id);
-  if (!job.ok()) co_return error_answer(job.error());
+  if (!job.ok()) co_return job.error();
   const Json answer{{"id", job->id.str()},
                     {"status", name(job->status)},
                     {"updated_at", format_rfc3339(job->updated)}};
   co_return json_answer(200, answer);
 }
 
-Awaitable<http::ServerResponse> DmsClientHandlers::remove(http::ServerRequest& request) {
+Answer DmsClientHandlers::remove(http::ServerRequest& request) {
   const Result<TokenClaims> who = submitter_of(context_.tokens, request);
-  if (!who.ok()) co_return error_answer(who.error());
+  if (!who.ok()) co_return who.error();
   const JobId id(request.params["job"]);
   const Result<void> removed = co_await jobs_.remove(who->domain, id);
-  if (!removed.ok()) co_return error_answer(removed.error());
+  if (!removed.ok()) co_return removed.error();
   co_return http::ServerResponse::empty(204);
 }
 
-Awaitable<http::ServerResponse> DmsClientHandlers::busy(http::ServerRequest& request) {
+Answer DmsClientHandlers::busy(http::ServerRequest& request) {
   const Result<TokenClaims> who = submitter_of(context_.tokens, request);
-  if (!who.ok()) co_return error_answer(who.error());
+  if (!who.ok()) co_return who.error();
   const std::function<Result<std::vector<BusyNode>>(soci::session&)> work =
       [&](soci::session& s) -> Result<std::vector<BusyNode>> { return busy_nodes(s, who->domain); };
   const auto nodes = co_await context_.database.read<std::vector<BusyNode>>(work);
-  if (!nodes.ok()) co_return error_answer(nodes.error());
+  if (!nodes.ok()) co_return nodes.error();
   Json list = Json::array();
   for (const BusyNode& node : *nodes) list.push_back(busy_json(node));
   const Json answer{{"nodes", std::move(list)}};

@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 #include "http/server.hpp"
+#include "market/answers.hpp"
 #include "market/context.hpp"
 #include "market/jobs_service.hpp"
 
@@ -18,13 +19,13 @@ class DmsClientHandlers final {
   void add_routes(http::Router& router);
 
  private:
-  Awaitable<http::ServerResponse> estimate(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> submit(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> list(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> show(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> cancel(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> remove(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> busy(http::ServerRequest& request);
+  Answer estimate(http::ServerRequest& request);
+  Answer submit(http::ServerRequest& request);
+  Answer list(http::ServerRequest& request);
+  Answer show(http::ServerRequest& request);
+  Answer cancel(http::ServerRequest& request);
+  Answer remove(http::ServerRequest& request);
+  Answer busy(http::ServerRequest& request);
 
   Awaitable<Result<JobSpec>> read_spec(http::ServerRequest& request);
 

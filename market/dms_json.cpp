@@ -7,9 +7,11 @@
 #include "market/job_spec.hpp"
 #include "market/job_store.hpp"
 #include "market/jobs_service.hpp"
+#include "market/task_events.hpp"
 #include "market/task_rules.hpp"
 #include "market/tokens.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -179,7 +181,11 @@ Result<HeartbeatReport> parse_heartbeat(const Json& json) {
   report.who.lease = LeaseId(fields.string("lease_id").value_or(""));
   report.progress = fields.raw("progress");
   if (const Json* events = fields.array("events")) {
-    for (const Json& event : *events) report.events.push_back(dump_json(event));
+    // No more than could be kept.
+    const std::size_t first = events->size() - std::min(events->size(), kEventsKept);
+    for (std::size_t i = first; i < events->size(); ++i) {
+      report.events.push_back(dump_json((*events)[i]));
+    }
   }
   const auto done = fields.done();
   if (!done.ok()) return done.error();

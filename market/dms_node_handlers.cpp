@@ -1,6 +1,5 @@
 #include "market/dms_node_handlers.hpp"
 
-#include "base/awaitable.hpp"
 #include "base/deadline.hpp"
 #include "base/ids.hpp"
 #include "base/json.hpp"
@@ -11,6 +10,7 @@
 #include "market/answers.hpp"
 #include "market/dms_json.hpp"
 #include "market/jobs_service.hpp"
+#include "market/numbers.hpp"
 #include "market/tokens.hpp"
 
 #include <algorithm>
@@ -28,12 +28,6 @@ namespace pn::market {
 namespace {
 
 constexpr std::chrono::seconds kLongestWait{60};
-
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
 
 }  // namespace
 
@@ -59,18 +53,23 @@ std::optional<std::chrono::seconds> preferred_wait(const http::Headers& headers)
 void DmsNodeHandlers::add_routes(http::Router& router) {
   using http::Method;
   using http::ServerRequest;
-  router.add(Method::get, "/v1/tasks", [this](ServerRequest& r) { return claim(r); });
-  router.add(Method::post, "/v1/tasks/{task}/heartbeat", [this](ServerRequest& r) {
-    return heartbeat(r);
+  router.add(Method::get, "/v1/tasks", [this](ServerRequest& r) {
+    return answered(context_.logger, claim(r));
   });
-  router.add(
-      Method::post, "/v1/tasks/{task}/complete", [this](ServerRequest& r) { return complete(r); });
-  router.add(Method::post, "/v1/tasks/{task}/fail", [this](ServerRequest& r) { return fail(r); });
+  router.add(Method::post, "/v1/tasks/{task}/heartbeat", [this](ServerRequest& r) {
+    return answered(context_.logger, heartbeat(r));
+  });
+  router.add(Method::post, "/v1/tasks/{task}/complete", [this](ServerRequest& r) {
+    return answered(context_.logger, complete(r));
+  });
+  router.add(Method::post, "/v1/tasks/{task}/fail", [this](ServerRequest& r) {
+    return answered(context_.logger, fail(r));
+  });
 }
 
-Awaitable<http::ServerResponse> DmsNodeHandlers::claim(http::ServerRequest& request) {
+Answer DmsNodeHandlers::claim(http::ServerRequest& request) {
   const Result<TokenClaims> node = node_of(context_.tokens, request);
-  if (!node.ok()) co_return error_answer(node.error());
+  if (!node.ok()) co_return node.error();
   std::optional<Capability> capability;
   if (const auto asked = request.query_value("capability"); asked && !asked->empty()) {
     capability = Capability(*asked);
@@ -78,54 +77,53 @@ Awaitable<http::ServerResponse> DmsNodeHandlers::claim(http::ServerRequest& requ
   const auto wait = preferred_wait(request.headers);
   const Deadline deadline = Deadline::in(context_.clock, wait.value_or(std::chrono::seconds(0)));
   const NodeId id(node->subject);
-  const auto lease = co_await jobs_.claim(id, capability, deadline);
-  if (!lease.ok()) co_return error_answer(lease.error());
+  const JobsService::Gone gone = [&request] { return request.peer_gone(); };
+  const auto lease = co_await jobs_.claim(id, capability, deadline, gone);
+  if (!lease.ok()) co_return lease.error();
   http::ServerResponse response = http::ServerResponse::empty(204);
   if (lease->has_value()) response = json_answer(200, lease_json(**lease, context_.public_url));
   if (wait) response.headers.set("Preference-Applied", "wait");
   co_return response;
 }
 
-Awaitable<http::ServerResponse> DmsNodeHandlers::heartbeat(http::ServerRequest& request) {
+Answer DmsNodeHandlers::heartbeat(http::ServerRequest& request) {
   const Result<TokenClaims> node = node_of(context_.tokens, request);
-  if (!node.ok()) co_return error_answer(node.error());
+  if (!node.ok()) co_return node.error();
   Result<Json> json = co_await read_json(request);
-  if (!json.ok()) co_return error_answer(json.error());
+  if (!json.ok()) co_return json.error();
   Result<HeartbeatReport> report = parse_heartbeat(*json);
-  if (!report.ok()) co_return error_answer(report.error());
+  if (!report.ok()) co_return report.error();
   report->task = TaskId(request.params["task"]);
   report->who.node = NodeId(node->subject);
   const Result<HeartbeatAnswer> answer = co_await jobs_.heartbeat(std::move(*report));
-  if (!answer.ok()) co_return error_answer(answer.error());
+  if (!answer.ok()) co_return answer.error();
   co_return json_answer(200, heartbeat_json(*answer, context_.public_url));
 }
 
-Awaitable<http::ServerResponse> DmsNodeHandlers::complete(http::ServerRequest& request) {
+Answer DmsNodeHandlers::complete(http::ServerRequest& request) {
   const Result<TokenClaims> node = node_of(context_.tokens, request);
-  if (!node.ok()) co_return error_answer(node.error());
+  if (!node.ok()) co_return node.error();
   const NodeId id(node->subject);
   co_return co_await finish(request, id, true);
 }
 
-Awaitable<http::ServerResponse> DmsNodeHandlers::fail(http::ServerRequest& request) {
+Answer DmsNodeHandlers::fail(http::ServerRequest& request) {
   const Result<TokenClaims> node = node_of(context_.tokens, request);
-  if (!node.ok()) co_return error_answer(node.error());
+  if (!node.ok()) co_return node.error();
   const NodeId id(node->subject);
   co_return co_await finish(request, id, false);
 }
 
-Awaitable<http::ServerResponse> DmsNodeHandlers::finish(http::ServerRequest& request,
-                                                        NodeId node,
-                                                        bool success) {
+Answer DmsNodeHandlers::finish(http::ServerRequest& request, NodeId node, bool success) {
   Result<Json> json = co_await read_json(request);
-  if (!json.ok()) co_return error_answer(json.error());
+  if (!json.ok()) co_return json.error();
   Result<ReceiptReport> report = success ? parse_complete(*json) : parse_fail(*json);
-  if (!report.ok()) co_return error_answer(report.error());
+  if (!report.ok()) co_return report.error();
   report->task = TaskId(request.params["task"]);
   report->who.node = std::move(node);
   const std::string task = report->task.str();
   const Result<void> done = co_await jobs_.finish(std::move(*report));
-  if (!done.ok()) co_return error_answer(done.error());
+  if (!done.ok()) co_return done.error();
   const Json answer{{"task_id", task}, {"status", success ? "completed" : "failed"}};
   co_return json_answer(200, answer);
 }

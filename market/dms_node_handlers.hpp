@@ -1,7 +1,7 @@
 #pragma once
 
-#include "base/awaitable.hpp"
 #include "http/server.hpp"
+#include "market/answers.hpp"
 #include "market/context.hpp"
 #include "market/jobs_service.hpp"
 
@@ -18,11 +18,11 @@ class DmsNodeHandlers final {
   void add_routes(http::Router& router);
 
  private:
-  Awaitable<http::ServerResponse> claim(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> heartbeat(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> complete(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> fail(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> finish(http::ServerRequest& request, NodeId node, bool success);
+  Answer claim(http::ServerRequest& request);
+  Answer heartbeat(http::ServerRequest& request);
+  Answer complete(http::ServerRequest& request);
+  Answer fail(http::ServerRequest& request);
+  Answer finish(http::ServerRequest& request, NodeId node, bool success);
 
   MarketContext& context_;
   JobsService& jobs_;

@@ -14,6 +14,12 @@
 namespace pn::market {
 namespace {
 
+constexpr std::size_t kMaxName = 200;
+constexpr std::size_t kMaxPrefix = 500;
+constexpr std::size_t kMaxFilters = std::size_t{16} * 1024;
+constexpr std::size_t kMaxLeased = std::size_t{1024} * 1024;
+constexpr std::size_t kMaxJobMeta = std::size_t{64} * 1024;
+
 Error in_spec(const std::string& detail) { return {ErrorKind::rejected, "job_spec", detail}; }
 
 std::optional<std::string> object_text(JsonFields& fields, std::string_view key) {
@@ -36,10 +42,22 @@ std::optional<int> integer_in(JsonFields& fields, std::string_view key, int low,
   return static_cast<int>(*value);
 }
 
-std::string label_of(JsonFields& fields, std::string_view key) {
-  std::string text = fields.need_string(key);
-  if (text.size() > 200) fields.fault(key, "must have at most 200 bytes");
+/// `text` of `key`, which may have so many bytes.
+std::string bounded(JsonFields& fields, std::string_view key, std::string text, std::size_t limit) {
+  if (text.size() > limit) {
+    fields.fault(key, "must have at most " + std::to_string(limit) + " bytes");
+  }
   return text;
+}
+
+std::string label_of(JsonFields& fields, std::string_view key) {
+  return bounded(fields, key, fields.need_string(key), kMaxName);
+}
+
+/// What of a task has no limit of its own, as its lease carries it: that answer must fit into the
+/// 2 MiB that a node reads, or nobody could ever take the task.
+std::size_t leased_bytes(const TaskSpec& task) {
+  return dump_json(Json(task.inputs_cids)).size() + task.meta.size() + task.filters.size();
 }
 
 constexpr int kPriority = 1'000'000;
@@ -50,14 +68,18 @@ Result<TaskSpec> parse_task(const Json& json, std::size_t index, int job_priorit
   JsonFields fields(json, where);
   TaskSpec task;
   task.label = label_of(fields, "label");
-  task.stage = fields.string("stage").value_or("");
+  task.stage = bounded(fields, "stage", fields.string("stage").value_or(""), kMaxName);
   if (task.stage.empty()) task.stage = task.label;
-  const std::string capability = fields.need_string("capability");
+  const std::string capability =
+      bounded(fields, "capability", fields.need_string("capability"), kMaxName);
   if (!capability.empty() && capability.front() != '/') {
     fields.fault("capability", "must be a path such as /spatial/sfm/v1");
   }
   task.capability = Capability(capability);
-  task.filters = object_text(fields, "capability_filters").value_or("{}");
+  task.filters = bounded(fields,
+                         "capability_filters",
+                         object_text(fields, "capability_filters").value_or("{}"),
+                         kMaxFilters);
   task.mode = fields.string("mode").value_or("public");
   if (task.mode != "public" && task.mode != "dedicated") {
     fields.fault("mode", "must be public or dedicated");
@@ -65,9 +87,14 @@ Result<TaskSpec> parse_task(const Json& json, std::size_t index, int job_priorit
   task.priority = integer_in(fields, "priority", -kPriority, kPriority).value_or(job_priority);
   task.inputs_cids = fields.strings("inputs_cids").value_or(std::vector<std::string>());
   task.outputs_prefix = fields.string("outputs_prefix");
+  bounded(fields, "outputs_prefix", task.outputs_prefix.value_or(""), kMaxPrefix);
   task.meta = object_text(fields, "meta").value_or("{}");
   task.max_attempts = integer_in(fields, "max_attempts", 1, 100).value_or(3);
   task.organization_filter = fields.string("organization_filter");
+  bounded(fields, "organization_filter", task.organization_filter.value_or(""), kMaxName);
+  if (leased_bytes(task) > kMaxLeased) {
+    fields.fault("inputs_cids", "with meta and capability_filters must have at most 1 MiB");
+  }
   const auto done = fields.done();
   if (!done.ok()) return in_spec(done.error().detail);
   return task;
@@ -99,7 +126,7 @@ Result<JobSpec> parse_job_spec(const Json& json) {
   job.label = label_of(fields, "label");
   job.domain = DomainId(fields.need_string("domain_id"));
   job.priority = integer_in(fields, "priority", -kPriority, kPriority).value_or(0);
-  job.meta = object_text(fields, "meta").value_or("{}");
+  job.meta = bounded(fields, "meta", object_text(fields, "meta").value_or("{}"), kMaxJobMeta);
   const Json* tasks = fields.array("tasks");
   const Json* edges = fields.array("edges");
   const auto done = fields.done();

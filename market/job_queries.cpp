@@ -1,7 +1,9 @@
 #include "market/job_queries.hpp"
 
+#include "base/ids.hpp"
 #include "market/job_store.hpp"
 #include "market/sql_values.hpp"
+#include "market/task_fields.hpp"
 #include "market/task_rules.hpp"
 
 #include <cstddef>
@@ -105,6 +107,14 @@ JobPage list_jobs(soci::session& session, const JobQuery& query) {
   return page;
 }
 
+bool has_open_jobs(soci::session& session, const DomainId& domain) {
+  int open = 0;
+  session << "SELECT EXISTS(SELECT 1 FROM jobs WHERE domain_id = :d AND deleted_ms IS NULL"
+             " AND status IN ('pending', 'running'))",
+      use(domain.str()), into(open);
+  return open != 0;
+}
+
 std::optional<JobRow> find_job(soci::session& session, const JobId& id) {
   JobFields fields;
   soci::statement rows(session);
@@ -135,85 +145,26 @@ TaskCounts count_tasks(soci::session& session, long long job_seq) {
   return counts;
 }
 
-std::vector<ShownTask> tasks_of_job(soci::session& session, const JobRow& job) {
-  std::vector<ShownTask> out;
-  long long seq = 0, leased = 0, expires = 0, heartbeat = 0, cancel = 0, created = 0, updated = 0;
-  int priority = 0, deps = 0, attempts = 0, max_attempts = 0;
-  std::string id, status, node, progress, events, label, stage, capability, filters, mode, inputs;
-  std::string prefix, meta, organization, units;
-  soci::indicator has_prefix = soci::i_null;
-  soci::indicator has_organization = soci::i_null;
-  soci::statement rows =
-      (session.prepare
-           << "SELECT t.seq, t.id, t.status, t.priority, t.deps_remaining, t.attempts,"
-              " t.max_attempts, t.node_id, t.leased_ms, t.lease_expires_ms, t.last_heartbeat_ms,"
-              " t.cancel_requested_ms, t.created_ms, t.updated_ms, t.progress, t.events, s.label,"
-              " s.stage, s.capability, s.filters, s.mode, s.inputs, s.outputs_prefix, s.meta,"
-              " s.organization_filter, s.billing_units"
-              " FROM tasks t JOIN task_specs s ON s.task_seq = t.seq WHERE t.job_seq = :j"
-              " ORDER BY t.seq",
-       use(job.seq),
-       into(seq),
-       into(id),
-       into(status),
-       into(priority),
-       into(deps),
-       into(attempts),
-       into(max_attempts),
-       into(node),
-       into(leased),
-       into(expires),
-       into(heartbeat),
-       into(cancel),
-       into(created),
-       into(updated),
-       into(progress),
-       into(events),
-       into(label),
-       into(stage),
-       into(capability),
-       into(filters),
-       into(mode),
-       into(inputs),
-       into(prefix, has_prefix),
-       into(meta),
-       into(organization, has_organization),
-       into(units));
+std::vector<ShownTask> tasks_of_job(soci::session& session, long long job_seq) {
+  TaskFields task;
+  SpecFields spec;
+  long long created = 0;
+  long long updated = 0;
+  soci::statement rows(session);
+  rows.alloc();
+  rows.prepare(std::string("SELECT ") + TaskFields::kColumns + ", " + SpecFields::kColumns +
+               ", t.created_ms, t.updated_ms" + kTasksAndJobs + kTheirSpecs +
+               " WHERE t.job_seq = :j ORDER BY t.seq");
+  task.bind(rows);
+  spec.bind(rows);
+  rows.exchange(into(created));
+  rows.exchange(into(updated));
+  rows.exchange(use(job_seq));
+  rows.define_and_bind();
   rows.execute();
+  std::vector<ShownTask> out;
   while (rows.fetch()) {
-    ShownTask shown;
-    TaskRow& task = shown.task;
-    task.seq = seq;
-    task.id = TaskId(id);
-    task.job_id = job.id;
-    task.organization = job.organization;
-    task.domain = job.domain;
-    task.priority = priority;
-    task.state.status = parse_task_status(status).value_or(TaskStatus::failed);
-    task.state.deps_remaining = deps;
-    task.state.attempts = attempts;
-    task.state.max_attempts = max_attempts;
-    task.state.node = NodeId(node);
-    task.state.leased_at = from_ms(leased);
-    task.state.lease_expires = from_ms(expires);
-    task.state.last_heartbeat = from_ms(heartbeat);
-    task.state.cancel_requested = from_ms(cancel);
-    task.progress = progress;
-    task.events = events;
-    TaskSpecRow& spec = shown.spec;
-    spec.label = label;
-    spec.stage = stage;
-    spec.capability = Capability(capability);
-    spec.filters = filters;
-    spec.mode = mode;
-    spec.inputs = inputs;
-    if (has_prefix == soci::i_ok) spec.outputs_prefix = prefix;
-    spec.meta = meta;
-    if (has_organization == soci::i_ok) spec.organization_filter = organization;
-    spec.billing_units = units;
-    shown.created = from_ms(created);
-    shown.updated = from_ms(updated);
-    out.push_back(std::move(shown));
+    out.push_back({task.row(), spec.row(), from_ms(created), from_ms(updated)});
   }
   return out;
 }

@@ -58,6 +58,9 @@ struct JobPage {
 /// Newest first, without deleted ones.
 JobPage list_jobs(soci::session& session, const JobQuery& query);
 
+/// Whether some are pending or running.
+bool has_open_jobs(soci::session& session, const DomainId& domain);
+
 /// Not a deleted one.
 std::optional<JobRow> find_job(soci::session& session, const JobId& id);
 TaskCounts count_tasks(soci::session& session, long long job_seq);
@@ -68,7 +71,7 @@ struct ShownTask {
   SystemTime created{};
   SystemTime updated{};
 };
-std::vector<ShownTask> tasks_of_job(soci::session& session, const JobRow& job);
+std::vector<ShownTask> tasks_of_job(soci::session& session, long long job_seq);
 
 struct ShownAttempt {
   std::string id;

@@ -1,17 +1,13 @@
 #pragma once
 
 #include "base/ids.hpp"
-#include "base/result.hpp"
-#include "market/job_graph.hpp"
-#include "market/job_spec.hpp"
+#include "base/time.hpp"
 #include "market/task_rules.hpp"
 #include "market/tokens.hpp"
 
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 namespace soci {
@@ -59,15 +55,6 @@ struct ClaimedRow {
   TaskSpecRow spec;
 };
 
-/// What a task asks of a node.
-struct TaskClass {
-  long long id = 0;
-  Capability capability;
-  std::string filters;  ///< JSON object
-  std::string mode;
-  OrganizationId organization;  ///< empty: any
-};
-
 /// Tasks of a class that became claimable.
 struct Ready {
   long long class_id = 0;
@@ -85,9 +72,9 @@ struct AttemptRow {
   SystemTime ended{};
 };
 
-/// The SQL of a task's life. One instance on the writer thread, where its hot statements stay
-/// prepared: all methods are called inside Database::write only; the static ones do without its
-/// state. Throws what SOCI throws.
+/// The SQL of a task's life; that of its beginning is in job_insert.hpp. One instance on the writer
+/// thread, where its hot statements stay prepared: all methods are called inside Database::write
+/// only; the static ones do without its state. Throws what SOCI throws.
 class JobStore final {
  public:
   JobStore();
@@ -125,18 +112,6 @@ class JobStore final {
   /// Cancels every open task of a job.
   static void cancel_open(soci::session& session, long long job_seq, SystemTime now);
   static std::vector<TaskId> expired(soci::session& session, SystemTime now, int limit);
-
-  struct NewJob {
-    JobId id;
-    OrganizationId organization;
-    const JobSpec* spec = nullptr;
-    const JobGraph* graph = nullptr;
-    std::vector<TaskId> task_ids;  ///< one for each task of the spec
-    SystemTime now{};
-  };
-  /// Answers what can be claimed at once.
-  static std::vector<Ready> insert_job(soci::session& session, const NewJob& job);
-  static std::vector<TaskClass> classes(soci::session& session);
 
  private:
   struct Hot;

@@ -8,7 +8,9 @@
 #include "market/job_queries.hpp"
 #include "market/job_spec.hpp"
 #include "market/job_store.hpp"
+#include "market/task_classes.hpp"
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -56,7 +58,7 @@ class JobsService final {
   /// Reads the task classes. Blocks: before the loop runs.
   Result<void> start();
 
-  // For clients. `who` is a domain grant.
+  // For clients (jobs_service.cpp). `who` is a domain grant.
 
   /// Kind `rejected`: "job_*", "forbidden" (another domain), "idempotency_conflict".
   Awaitable<Result<JobId>> submit(TokenClaims who, JobSpec spec, std::string idempotency_key);
@@ -64,12 +66,16 @@ class JobsService final {
   Awaitable<Result<JobRow>> cancel(DomainId domain, JobId job);
   Awaitable<Result<void>> remove(DomainId domain, JobId job);
 
-  // For nodes.
+  // For nodes (jobs_claims.cpp; jobs_leases.cpp from the first heartbeat to the end).
 
-  /// Nothing: no work. Waits for it until `deadline`.
+  /// Whether the one who asked has left.
+  using Gone = std::function<bool()>;
+  /// Nothing: no work. Waits for it until `deadline`. Who is `gone` by the time there is work gets
+  /// none: the task would be held by nobody until its lease ends.
   Awaitable<Result<std::optional<Lease>>> claim(NodeId node,
                                                 std::optional<Capability> capability,
-                                                Deadline deadline);
+                                                Deadline deadline,
+                                                Gone gone);
   Awaitable<Result<HeartbeatAnswer>> heartbeat(HeartbeatReport report);
   Awaitable<Result<void>> finish(ReceiptReport report);
   /// The node registered anew: its capabilities may be others.
@@ -82,22 +88,16 @@ class JobsService final {
   void stop_waiting() { queue_.stop(); }
 
  private:
-  struct KnownNode {
-    OrganizationId organization;
-    std::vector<std::string> capabilities;
-    std::string attributes;
-  };
   /// What a write changed beyond its own answer.
   struct Effects {
     std::vector<Ready> ready;
   };
 
-  Awaitable<Result<KnownNode>> known_node(NodeId node);
-  [[nodiscard]] std::vector<long long> classes_for(const KnownNode& node,
-                                                   const std::optional<Capability>& only) const;
+  // jobs_claims.cpp
+  Awaitable<Result<NodeTraits>> known_node(NodeId node);
   Awaitable<Result<std::optional<ClaimedRow>>> claim_once(NodeId node,
                                                           std::vector<long long> classes);
-  Awaitable<Result<void>> reload_classes();
+  Awaitable<void> reload_classes();
 
   // On the writer thread.
   std::optional<ClaimedRow> claim_now(soci::session& session,
@@ -120,8 +120,9 @@ class JobsService final {
 
   MarketContext& context_;
   ClaimQueue queue_;
-  std::vector<TaskClass> classes_;
-  std::unordered_map<NodeId, KnownNode> nodes_;
+  TaskClasses classes_;
+  bool classes_behind_ = false;  ///< the last look failed: the sweep looks again
+  std::unordered_map<NodeId, NodeTraits> nodes_;
   int sweeps_ = 0;
   JobStore store_;  // writer thread only
 };

@@ -189,4 +189,33 @@ TEST_CASE("job spec: the same request has one canonical form", "[market][graph]"
   CHECK(canonical_json(*parse_job_spec(a)) != canonical_json(*parse_job_spec(c)));
 }
 
+TEST_CASE("job spec: texts have their limits", "[market]") {
+  const std::string kib(1024, 'x');
+  std::string large;
+  for (int i = 0; i < 64; ++i) large += kib;
+  struct Row {
+    const char* name;
+    const char* at;
+    Json value;
+    const char* said;
+  };
+  const auto row = GENERATE_COPY(values<Row>({
+      {"stage", "/tasks/0/stage", std::string(201, 's'), "200"},
+      {"capability", "/tasks/0/capability", "/" + std::string(200, 'c'), "200"},
+      {"prefix", "/tasks/0/outputs_prefix", std::string(501, 'p'), "500"},
+      {"organization", "/tasks/0/organization_filter", std::string(201, 'o'), "200"},
+      {"filters", "/tasks/0/capability_filters", {{"f", large.substr(0, 16'384)}}, "16384"},
+      {"task meta", "/tasks/0/meta", {{"m", std::string(1'048'576, 'm')}}, "1 MiB"},
+      {"job meta", "/meta", {{"m", large}}, "65536"},
+  }));
+  INFO(row.name);
+  Json json = minimal_job();
+  json[Json::json_pointer(row.at)] = row.value;
+  const Result<JobSpec> spec = parse_job_spec(json);
+  REQUIRE_FALSE(spec.ok());
+  CHECK(spec.error().code == "job_spec");
+  CHECK(spec.error().detail.find(row.said) != std::string::npos);
+  CHECK(spec.error().detail.size() < 200);
+}
+
 }  // namespace pn::market

@@ -72,7 +72,7 @@ class MarketFixture {
   ~MarketFixture() { stop(); }
 
   void start() {
-    auto opened = Market::open(loop.executor(), loop.clock, rng, log::Logger(), settings);
+    auto opened = Market::open(loop.executor(), loop.clock, rng, logger, settings);
     if (!opened.ok()) FAIL(to_string(opened.error()));
     market = std::move(*opened);
     running = std::make_unique<Started>(loop, market->run());
@@ -255,6 +255,7 @@ class MarketFixture {
   TestLoop loop;
   FakeRng rng;
   MarketSettings settings;
+  log::Logger logger;
   std::unique_ptr<http::HttpClient> client;
   std::unique_ptr<Market> market;
   std::unique_ptr<Started> running;
