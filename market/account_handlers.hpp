@@ -1,8 +1,12 @@
 #pragma once
 
 #include "base/awaitable.hpp"
+#include "base/offload.hpp"
+#include "base/secret.hpp"
 #include "http/server.hpp"
+#include "market/answers.hpp"
 #include "market/context.hpp"
+#include "market/identity_store.hpp"
 
 #include <string>
 
@@ -20,14 +24,20 @@ class AccountHandlers final {
   void add_routes(http::Router& router);
 
  private:
-  Awaitable<http::ServerResponse> login(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> refresh(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> access_token(http::ServerRequest& request);
+  Answer login(http::ServerRequest& request);
+  Answer refresh(http::ServerRequest& request);
+  Answer access_token(http::ServerRequest& request);
 
   Awaitable<Result<TokenClaims>> app_by_basic(std::string header);
-  http::ServerResponse user_tokens(const std::string& user, const OrganizationId& organization);
+  http::ServerResponse user_tokens(const UserRow& user);
+  /// Whether it is the password of the hash. Kind `retry`, code "too_many_logins", when too many
+  /// wait for that already.
+  Awaitable<Result<bool>> is_password(const Secret<std::string>& given, const std::string& hash);
 
   MarketContext& context_;
+  int hashing_ = 0;
+  // A hash takes 50 ms by intent: not on a thread that anything else waits for, and one at a time.
+  ThreadPool hasher_{"market-hash", 1};
 };
 
 }  // namespace pn::market

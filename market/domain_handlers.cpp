@@ -1,6 +1,5 @@
 #include "market/domain_handlers.hpp"
 
-#include "base/awaitable.hpp"
 #include "base/ids.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
@@ -11,6 +10,7 @@
 #include "market/account.hpp"
 #include "market/answers.hpp"
 #include "market/identity_store.hpp"
+#include "market/job_queries.hpp"
 #include "market/numbers.hpp"
 #include "market/tokens.hpp"
 
@@ -43,13 +43,18 @@ Result<DomainRow> own_domain(soci::session& session,
 void DomainHandlers::add_routes(http::Router& router) {
   using http::Method;
   using http::ServerRequest;
-  router.add(Method::get, "/api/v1/domains", [this](ServerRequest& r) { return list(r); });
-  router.add(Method::post, "/api/v1/domains", [this](ServerRequest& r) { return create(r); });
-  router.add(Method::post, "/api/v1/domains/{domain}/auth", [this](ServerRequest& r) {
-    return authorize(r);
+  router.add(Method::get, "/api/v1/domains", [this](ServerRequest& r) {
+    return answered(context_.logger, list(r));
   });
-  router.add(
-      Method::del, "/api/v1/domains/{domain}", [this](ServerRequest& r) { return remove(r); });
+  router.add(Method::post, "/api/v1/domains", [this](ServerRequest& r) {
+    return answered(context_.logger, create(r));
+  });
+  router.add(Method::post, "/api/v1/domains/{domain}/auth", [this](ServerRequest& r) {
+    return answered(context_.logger, authorize(r));
+  });
+  router.add(Method::del, "/api/v1/domains/{domain}", [this](ServerRequest& r) {
+    return answered(context_.logger, remove(r));
+  });
 }
 
 Json DomainHandlers::domain_json(const DomainRow& row,
@@ -71,35 +76,35 @@ Json DomainHandlers::domain_json(const DomainRow& row,
   return json;
 }
 
-Awaitable<http::ServerResponse> DomainHandlers::list(http::ServerRequest& request) {
+Answer DomainHandlers::list(http::ServerRequest& request) {
   const Result<TokenClaims> account = account_of(context_.tokens, request);
-  if (!account.ok()) co_return error_answer(account.error());
+  if (!account.ok()) co_return account.error();
   DomainQuery query;
   const std::string org = request.query_value("org").value_or("own");
   if (org == "own") query.organization = account->organization;
   if (org != "own" && org != "all") query.organization = OrganizationId(org);
   query.domain_server_id = request.query_value("domain_server_id").value_or("");
   const Result<int> limit = query_number(request, "limit", 1, 100, 100);
-  if (!limit.ok()) co_return error_answer(limit.error());
+  if (!limit.ok()) co_return limit.error();
   const Result<int> offset = query_number(request, "offset", 0, 1'000'000'000, 0);
-  if (!offset.ok()) co_return error_answer(offset.error());
+  if (!offset.ok()) co_return offset.error();
   query.limit = *limit;
   query.offset = *offset;
   const std::function<Result<std::vector<DomainRow>>(soci::session&)> work =
       [&](soci::session& s) -> Result<std::vector<DomainRow>> { return list_domains(s, query); };
   const auto rows = co_await context_.database.read<std::vector<DomainRow>>(work);
-  if (!rows.ok()) co_return error_answer(rows.error());
+  if (!rows.ok()) co_return rows.error();
   Json domains = Json::array();
   for (const DomainRow& row : *rows) domains.push_back(domain_json(row, std::nullopt));
   const Json answer{{"domains", std::move(domains)}};
   co_return json_answer(200, answer);
 }
 
-Awaitable<http::ServerResponse> DomainHandlers::create(http::ServerRequest& request) {
+Answer DomainHandlers::create(http::ServerRequest& request) {
   const Result<TokenClaims> account = account_of(context_.tokens, request);
-  if (!account.ok()) co_return error_answer(account.error());
+  if (!account.ok()) co_return account.error();
   Result<Json> json = co_await read_json(request);
-  if (!json.ok()) co_return error_answer(json.error());
+  if (!json.ok()) co_return json.error();
   JsonFields fields(*json, "domain");
   DomainRow row;
   row.name = fields.need_string("name");
@@ -115,7 +120,7 @@ Awaitable<http::ServerResponse> DomainHandlers::create(http::ServerRequest& requ
     fields.fault("domain_server_url", "is not this market's own domain server");
   }
   const auto done = fields.done();
-  if (!done.ok()) co_return error_answer(done.error());
+  if (!done.ok()) co_return done.error();
   row.id = DomainId(make_uuid(context_.rng));
   row.organization = account->organization;
   row.domain_server_id = context_.first.domain_server_id;
@@ -125,7 +130,7 @@ Awaitable<http::ServerResponse> DomainHandlers::create(http::ServerRequest& requ
     return {};
   };
   const Result<void> added = co_await context_.database.write<void>(work);
-  if (!added.ok()) co_return error_answer(added.error());
+  if (!added.ok()) co_return added.error();
   std::optional<MintedToken> token;
   if (request.query_value("issue_token") == "true") {
     token = context_.tokens.mint_grant(*account, row.id, context_.settings.grant_ttl);
@@ -133,25 +138,30 @@ Awaitable<http::ServerResponse> DomainHandlers::create(http::ServerRequest& requ
   co_return json_answer(201, domain_json(row, token));
 }
 
-Awaitable<http::ServerResponse> DomainHandlers::authorize(http::ServerRequest& request) {
+Answer DomainHandlers::authorize(http::ServerRequest& request) {
   const Result<TokenClaims> account = account_of(context_.tokens, request);
-  if (!account.ok()) co_return error_answer(account.error());
+  if (!account.ok()) co_return account.error();
   const DomainId id(request.params["domain"]);
   const std::function<Result<DomainRow>(soci::session&)> work =
       [&](soci::session& s) -> Result<DomainRow> { return own_domain(s, id, *account); };
   const Result<DomainRow> row = co_await context_.database.read<DomainRow>(work);
-  if (!row.ok()) co_return error_answer(row.error());
+  if (!row.ok()) co_return row.error();
   const MintedToken token = context_.tokens.mint_grant(*account, id, context_.settings.grant_ttl);
   co_return json_answer(200, domain_json(*row, token));
 }
 
-Awaitable<http::ServerResponse> DomainHandlers::remove(http::ServerRequest& request) {
+Answer DomainHandlers::remove(http::ServerRequest& request) {
   const Result<TokenClaims> account = account_of(context_.tokens, request);
-  if (!account.ok()) co_return error_answer(account.error());
+  if (!account.ok()) co_return account.error();
   const DomainId id(request.params["domain"]);
   const std::function<Result<void>(soci::session&)> work = [&](soci::session& s) -> Result<void> {
     const Result<DomainRow> row = own_domain(s, id, *account);
     if (!row.ok()) return row.error();
+    if (has_open_jobs(s, id)) {
+      return Error(ErrorKind::rejected,
+                   "conflict",
+                   "the domain has jobs that are pending or running; cancel them first");
+    }
     remove_domain(s, id);
     return {};
   };
@@ -159,9 +169,9 @@ Awaitable<http::ServerResponse> DomainHandlers::remove(http::ServerRequest& requ
   if (!removed.ok() && removed.error().code == "database_constraint") {
     const Error error(
         ErrorKind::rejected, "conflict", "the domain still holds data; delete its data first");
-    co_return error_answer(error);
+    co_return error;
   }
-  if (!removed.ok()) co_return error_answer(removed.error());
+  if (!removed.ok()) co_return removed.error();
   co_return http::ServerResponse::empty(204);
 }
 

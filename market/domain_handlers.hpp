@@ -1,8 +1,8 @@
 #pragma once
 
-#include "base/awaitable.hpp"
 #include "base/json.hpp"
 #include "http/server.hpp"
+#include "market/answers.hpp"
 #include "market/context.hpp"
 #include "market/identity_store.hpp"
 
@@ -22,10 +22,10 @@ class DomainHandlers final {
   void add_routes(http::Router& router);
 
  private:
-  Awaitable<http::ServerResponse> list(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> create(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> authorize(http::ServerRequest& request);
-  Awaitable<http::ServerResponse> remove(http::ServerRequest& request);
+  Answer list(http::ServerRequest& request);
+  Answer create(http::ServerRequest& request);
+  Answer authorize(http::ServerRequest& request);
+  Answer remove(http::ServerRequest& request);
 
   [[nodiscard]] Json domain_json(const DomainRow& row,
                                  const std::optional<MintedToken>& token) const;

@@ -47,6 +47,7 @@ Result<TokenClaims> claims_of(const Json& json) {
   out.organization = OrganizationId(fields.string("org").value_or(""));
   out.domain = DomainId(fields.string("domain_id").value_or(""));
   out.task = TaskId(fields.string("task_id").value_or(""));
+  out.credentials = fields.string("cred").value_or("");
   out.scopes = fields.strings("scopes").value_or(std::vector<std::string>());
   out.expires = SystemTime(std::chrono::seconds(fields.need_integer("exp")));
   const auto known =
@@ -90,6 +91,7 @@ MintedToken Tokens::mint(const TokenClaims& claims, std::chrono::seconds ttl) {
     json["domain_id"] = claims.domain.str();
     json["aud"] = {audience_, kIssuer};
   }
+  if (!claims.credentials.empty()) json["cred"] = claims.credentials;
   if (!claims.task.empty()) json["task_id"] = claims.task.str();
   return {.text = key_.sign(dump_json(json)), .expires = SystemTime(expires)};
 }
@@ -127,6 +129,18 @@ MintedToken Tokens::mint_account(TokenType type,
   claims.type = type;
   claims.subject = subject;
   claims.organization = organization;
+  return mint(claims, ttl);
+}
+
+MintedToken Tokens::mint_refresh(std::string_view user,
+                                 const OrganizationId& organization,
+                                 std::string credentials,
+                                 std::chrono::seconds ttl) {
+  TokenClaims claims;
+  claims.type = TokenType::user_refresh;
+  claims.subject = user;
+  claims.organization = organization;
+  claims.credentials = std::move(credentials);
   return mint(claims, ttl);
 }
 

@@ -36,6 +36,7 @@ struct TokenClaims {
   DomainId domain;  ///< empty: not bound to a domain
   TaskId task;      ///< of a task token
   std::vector<std::string> scopes;
+  std::string credentials;  ///< of a refresh token: a mark of those it came from
   SystemTime expires{};
 
   [[nodiscard]] bool has_scope(std::string_view scope) const;
@@ -79,10 +80,15 @@ class Tokens final {
                                       const OrganizationId& organization,
                                       const DomainId& domain,
                                       std::chrono::seconds ttl);
-  /// A user's or an app's own token (access, refresh), bound to no domain.
+  /// A user's or an app's own access token, bound to no domain.
   [[nodiscard]] MintedToken mint_account(TokenType type,
                                          std::string_view subject,
                                          const OrganizationId& organization,
+                                         std::chrono::seconds ttl);
+  /// A user's refresh token: serves as long as the credentials have this mark.
+  [[nodiscard]] MintedToken mint_refresh(std::string_view user,
+                                         const OrganizationId& organization,
+                                         std::string credentials,
                                          std::chrono::seconds ttl);
   /// A domain grant for the holder of `account`.
   [[nodiscard]] MintedToken mint_grant(const TokenClaims& account,

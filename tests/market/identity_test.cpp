@@ -3,12 +3,15 @@
 #include "base/encoding.hpp"
 #include "base/time.hpp"
 #include "http/types.hpp"
+#include "tests/http/raw_client.hpp"
 #include "tests/market/market_fixture.hpp"
 
 #include <cctype>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
+#include <vector>
 
 namespace pn::market::testing {
 
@@ -148,6 +151,91 @@ TEST_CASE("accounts: an app's wrong secret is refused", "[market][identity][mt]"
   CHECK(exchange("app") == 401);
   CHECK(m.call(http::Method::post, "/service/domains-access-token", "Basic ###").status == 401);
   CHECK(m.call(http::Method::post, "/service/domains-access-token", "").status == 401);
+}
+
+TEST_CASE("accounts: a token cannot be exchanged for a life that it has not",
+          "[market][identity][mt]") {
+  MarketFixture m;
+  const auto exchange = [&](const std::string& token) {
+    return m.post("/service/domains-access-token", token, Json::object());
+  };
+  std::string token = m.call(http::Method::post,
+                             "/service/domains-access-token",
+                             "Basic " + to_base64("app:app-secret"))
+                          .json.at("access_token");
+  for (int i = 0; i < 3; ++i) {
+    m.loop.clock.advance(minutes(19));
+    const Answer next = exchange(token);
+    REQUIRE(next.status == 200);
+    token = next.json.at("access_token");
+  }
+  CHECK(m.get("/api/v1/domains", token).status == 200);
+  m.loop.clock.advance(minutes(3));
+  CHECK(m.get("/api/v1/domains", token).status == 401);
+  CHECK(exchange(token).status == 401);
+}
+
+TEST_CASE("accounts: a new password ends what the old one may refresh", "[market][identity][mt]") {
+  MarketFixture m;
+  const Answer tokens = m.post("/user/login", "", {{"email", "a@b.c"}, {"password", "password"}});
+  const std::string refresh = tokens.json.at("refresh_token");
+  const Answer again = m.post("/user/refresh", refresh, Json::object());
+  REQUIRE(again.status == 200);
+  m.stop();
+  m.settings.bootstrap.user_password = Secret<std::string>("another");
+  m.start();
+  CHECK(m.post("/user/refresh", refresh, Json::object()).status == 401);
+  CHECK(m.post("/user/refresh", again.json.at("refresh_token"), Json::object()).status == 401);
+}
+
+TEST_CASE("accounts: many who sign in at once wait in a short queue, and nobody else does",
+          "[market][identity][mt]") {
+  MarketFixture m;
+  const std::string body = R"({"email":"a@b.c","password":"wrong"})";
+  const std::string request =
+      "POST /user/login HTTP/1.1\r\nHost: h\r\nContent-Length: " + std::to_string(body.size()) +
+      "\r\n\r\n" + body;
+  std::vector<std::unique_ptr<pn::testing::RawClient>> clients;
+  for (int i = 0; i < 60; ++i) {
+    clients.push_back(std::make_unique<pn::testing::RawClient>(m.loop, m.market->port()));
+    clients.back()->send(request);
+  }
+  int tried = 0;
+  int refused = 0;
+  for (const auto& client : clients) {
+    const auto answer = client->answer();
+    if (answer.status == 401) ++tried;
+    if (answer.status != 429) continue;
+    ++refused;
+    CHECK(answer.field("Retry-After") == "1");
+  }
+  CHECK(tried + refused == 60);
+  CHECK(tried >= 9);
+  CHECK(refused > 0);
+  CHECK(m.post("/user/login", "", {{"email", "a@b.c"}, {"password", "password"}}).status == 200);
+}
+
+TEST_CASE("domains: one with work or data is not deleted", "[market][identity][mt]") {
+  MarketFixture m;
+  const std::string token = m.call(http::Method::post,
+                                   "/service/domains-access-token",
+                                   "Basic " + to_base64("app:app-secret"))
+                                .json.at("access_token");
+  const std::string grant = m.grant();
+  const Node node = m.node(1);
+  const std::string domain = "/api/v1/domains/" + m.market->bootstrapped().domain.str();
+  const auto remove = [&] { return m.call(http::Method::del, domain, "Bearer " + token); };
+  m.submit(grant, m.job());
+  CHECK(remove().status == 409);
+  const Json lease = m.claim(node).json;
+  CHECK(code_of(remove()) == "conflict");
+  CHECK(m.complete(node, lease).status == 200);
+  CHECK(remove().status == 204);
+  // The grant outlives the domain.
+  const Answer begun =
+      m.post(domain + "/data/multipart?uploads", grant, {{"name", "n"}, {"data_type", "t"}});
+  CHECK(begun.status == 404);
+  CHECK(code_of(begun) == "domain_missing");
 }
 
 TEST_CASE("domains: create, list, open, delete", "[market][identity][mt]") {
