@@ -113,7 +113,7 @@ void close_all_but(std::array<int, 4> kept) {
   for (int signal = 1; signal < NSIG; ++signal) ::sigaction(signal, &standard, nullptr);
   sigset_t none;
   sigemptyset(&none);
-  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::pthread_sigmask(SIG_SETMASK, &none, nullptr);
   const bool placed = ::dup2(null, 0) >= 0 && ::dup2(output, 1) >= 0 && ::dup2(output, 2) >= 0 &&
                       ::chdir(plan.folder) == 0;
   if (placed) ::execve(plan.program, plan.arguments, plan.environment);
@@ -149,8 +149,8 @@ bool kill_children() {
 
 /// What was started, and how it ended.
 struct Watched {
-  int report;
-  pid_t program;
+  int report = -1;
+  pid_t program = -1;
   bool program_ended = false;
 
   void note(pid_t gone, int status) {

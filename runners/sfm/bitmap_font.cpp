@@ -86,7 +86,7 @@ constexpr std::array<Glyph, 75> kGlyphs{{
 // NOLINTEND(modernize-use-designated-initializers)
 // clang-format on
 
-constexpr Glyph kBlank{' ', {}};
+constexpr Glyph kBlank{.letter = ' ', .rows = {}};
 
 }  // namespace
 

@@ -14,6 +14,7 @@ struct CameraModel {
   bool two_focal_lengths;
 };
 
+// NOLINTBEGIN(modernize-use-designated-initializers): a table
 inline constexpr std::array<CameraModel, 11> kCameraModels{{
     {"SIMPLE_PINHOLE", 3, false},
     {"PINHOLE", 4, true},
@@ -27,6 +28,7 @@ inline constexpr std::array<CameraModel, 11> kCameraModels{{
     {"RADIAL_FISHEYE", 5, false},
     {"THIN_PRISM_FISHEYE", 12, true},
 }};
+// NOLINTEND(modernize-use-designated-initializers)
 
 inline const CameraModel* find_camera_model(std::string_view name) {
   for (const CameraModel& model : kCameraModels) {

@@ -27,12 +27,13 @@ struct Close {
 using Database = std::unique_ptr<sqlite3, Close>;
 using Statement = std::unique_ptr<sqlite3_stmt, Close>;
 
+/// COLMAP's own file, on our own disk: never the submitter's fault, whatever SQLite says.
 Error from_sqlite(sqlite3* db, int code) {
   const char* text = db != nullptr ? sqlite3_errmsg(db) : sqlite3_errstr(code);
   if (code == SQLITE_FULL) {
     return {ErrorKind::full, "disk_full", std::string("COLMAP's database: ") + text};
   }
-  return {ErrorKind::corrupt, "bad_database", std::string("COLMAP's database: ") + text};
+  return {ErrorKind::internal, "bad_database", std::string("COLMAP's database: ") + text};
 }
 
 Result<Database> open(const std::filesystem::path& path, int flags) {
@@ -56,7 +57,7 @@ Result<void> each_row(sqlite3* db,
     if (code == SQLITE_DONE) return {};
     if (code != SQLITE_ROW) return from_sqlite(db, code);
     if (!row(raw)) {
-      return Error(ErrorKind::corrupt,
+      return Error(ErrorKind::internal,
                    "bad_database",
                    std::string("COLMAP's database has a broken row: ") + query);
     }
@@ -105,6 +106,20 @@ bool read_pair(sqlite3_stmt* row, MatchTable& out) {
 }
 
 }  // namespace
+
+Result<std::uint64_t> count_rows(const std::filesystem::path& path) {
+  const Result<Database> db = open(path, SQLITE_OPEN_READONLY);
+  if (!db) return db.error();
+  std::uint64_t out = 0;
+  for (const char* query : {"SELECT sum(rows) FROM matches", "SELECT sum(rows) FROM keypoints"}) {
+    const Result<void> read = each_row(db->get(), query, [&](auto* row) {
+      out += static_cast<std::uint64_t>(sqlite3_column_int64(row, 0));  // null, of none, is 0
+      return true;
+    });
+    if (!read) return read.error();
+  }
+  return out;
+}
 
 Result<MatchTable> read_matches(const std::filesystem::path& path) {
   const Result<Database> db = open(path, SQLITE_OPEN_READONLY);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -63,7 +64,8 @@ class Reader {
   }
 
   void fault(std::string_view what) {
-    if (!error_) error_.emplace(ErrorKind::corrupt, "bad_model", text_of(what));
+    // COLMAP's own file, on our own disk: nothing the submitter could do about.
+    if (!error_) error_.emplace(ErrorKind::internal, "bad_model", text_of(what));
   }
   [[nodiscard]] bool failed() const { return short_ || error_.has_value(); }
   [[nodiscard]] Result<void> done() {
@@ -241,6 +243,9 @@ Result<Model> read_model(const std::filesystem::path& folder) {
                              std::pair{"images.bin", &files.images},
                              std::pair{"points3D.bin", &files.points}}) {
     Result<std::string> read = read_file(folder / name, kMaxModelFile);
+    if (!read && read.error().kind == ErrorKind::rejected) {
+      return Error(ErrorKind::internal, "bad_model", read.error().detail);
+    }
     if (!read) return std::move(read).error();
     *bytes = std::move(read).value();
   }

@@ -77,7 +77,7 @@ struct ModelFiles {
   std::string points;
 };
 
-/// Kind `corrupt`, code "bad_model": cut short, or a reference to what is not there. Counts are
+/// Kind `internal`, code "bad_model": cut short, or a reference to what is not there. Counts are
 /// checked against the bytes that are there before anything is reserved.
 Result<Model> parse_model(const ModelFiles& files);
 ModelFiles serialise(const Model& model);

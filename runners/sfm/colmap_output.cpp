@@ -61,7 +61,7 @@ std::string_view name(Stage stage) {
       return "mapping";
     case Stage::filter:
       return "filter";
-    case Stage::export_:
+    case Stage::artifacts:
       return "export";
   }
   return "";

@@ -8,7 +8,8 @@
 
 namespace pn::runners::sfm {
 
-enum class Stage { features, matches, mapping, filter, export_ };
+/// `artifacts` is "export" to clients.
+enum class Stage { features, matches, mapping, filter, artifacts };
 std::string_view name(Stage stage);
 
 /// How far a stage is, in its own unit.

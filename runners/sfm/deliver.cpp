@@ -53,7 +53,9 @@ Result<void> write_plain(const fs::path& path, std::string_view bytes) {
 }
 
 /// COLMAP's three files, in one.
-Result<void> write_model_zip(const fs::path& out, const Model& model) {
+Result<void> write_model_zip(const fs::path& out,
+                             const Model& model,
+                             const std::atomic<bool>& stop) {
   const fs::path folder = out / "model";
   Result<void> made = make_folders(folder, 0700);
   if (!made) return made;
@@ -66,7 +68,6 @@ Result<void> write_model_zip(const fs::path& out, const Model& model) {
     if (!written) return written;
     entries.push_back({name, folder / name});
   }
-  const std::atomic<bool> stop{false};
   return storage::write_stored_zip(out / "model.zip", entries, stop);
 }
 
@@ -84,7 +85,7 @@ fs::path Run::out() const { return task_.workspace() / "out"; }
 
 Awaitable<Result<void>> Run::deliver(const Outcome& outcome) {
   const SteadyTime start = task_.clock().steady_now();
-  progress_.stage(Stage::export_, "writing the artifacts");
+  progress_.stage(Stage::artifacts, "writing the artifacts");
   report_.profile = name(outcome.profile);
   const Model* model = outcome.model ? &*outcome.model : nullptr;
   const Result<void> folder = make_folders(out(), 0700);
@@ -112,7 +113,7 @@ Awaitable<Result<void>> Run::deliver(const Outcome& outcome) {
       if (!done) co_return done;
     }
   }
-  report_.seconds.export_ += seconds_since(start);
+  report_.seconds.artifacts += seconds_since(start);
   report_.seconds.total = seconds_since(started_);
   std::string report = to_report_json(report_, model);
   Result<void> done = co_await write_and_put("report.json", std::move(report));
@@ -126,7 +127,7 @@ Awaitable<Result<void>> Run::deliver(const Outcome& outcome) {
                     {"points", model != nullptr ? model->points.size() : 0},
                     {"took_ms", std::lround(report_.seconds.total * 1000)},
                     {"colmap_ms", std::lround(report_.seconds.colmap * 1000)}});
-  progress_.stage(Stage::export_, "done");
+  progress_.stage(Stage::artifacts, "done");
   co_return Result<void>();
 }
 
@@ -138,14 +139,16 @@ Awaitable<void> Run::encode(const Model& model, Encoded& encoded) {
     else if (!encoded.error)
       encoded.error = written.error();
   };
-  const auto work = [&] {
-    keep("model.zip", write_model_zip(folder, model));
+  const auto work = [&](const std::atomic<bool>& stop) {
+    keep("model.zip", write_model_zip(folder, model, stop));
+    if (stop) return;
     keep("points.ply", write_plain(folder / "points.ply", to_ply(model)));
+    if (stop) return;
     const Result<std::string> draco = to_draco(model);
     keep("points.drc", draco ? write_plain(folder / "points.drc", *draco) : draco.error());
     keep("cameras.json", write_plain(folder / "cameras.json", to_cameras_json(model)));
   };
-  co_await offload(task_.compute(), work);
+  co_await offload_stoppable(task_.compute(), work);
 }
 
 Awaitable<void> Run::picture(const Model& model, Encoded& encoded) {

@@ -68,7 +68,7 @@ std::string to_report_json(const Report& report, const Model* model) {
         {"matches", rounded(seconds.matches)},
         {"mapping", rounded(seconds.mapping)},
         {"filter", rounded(seconds.filter)},
-        {"export", rounded(seconds.export_)},
+        {"export", rounded(seconds.artifacts)},
         {"colmap", rounded(seconds.colmap)},
         {"total", rounded(seconds.total)}}},
       {"not_registered", report.not_registered},

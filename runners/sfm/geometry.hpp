@@ -5,6 +5,8 @@
 
 namespace pn::runners::sfm {
 
+// NOLINTBEGIN(modernize-use-designated-initializers): vectors are written as such, x, y, z
+
 /// A point or direction. OpenCV axes in a camera: x right, y down, z forward.
 struct Vec3 {
   double x = 0;
@@ -65,5 +67,7 @@ inline Mat3 rotation(Quaternion q) {
                 2 * (q.y * q.z + q.w * q.x),
                 1 - 2 * (q.x * q.x + q.y * q.y)}}};
 }
+
+// NOLINTEND(modernize-use-designated-initializers)
 
 }  // namespace pn::runners::sfm

@@ -305,15 +305,15 @@ Result<std::string> encode_png(const Image& image) {
   png_set_write_fn(
       writer.png,
       &writer.bytes,
-      [](png_structp png, png_bytep data, std::size_t size) {
+      [](png_structp png, unsigned char* data, std::size_t size) {
         static_cast<std::string*>(png_get_io_ptr(png))
             ->append(reinterpret_cast<const char*>(data), size);
       },
       nullptr);
   png_set_IHDR(writer.png,
                writer.info,
-               static_cast<png_uint_32>(image.width),
-               static_cast<png_uint_32>(image.height),
+               static_cast<std::uint32_t>(image.width),
+               static_cast<std::uint32_t>(image.height),
                8,
                PNG_COLOR_TYPE_RGB,
                PNG_INTERLACE_NONE,

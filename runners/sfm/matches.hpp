@@ -26,7 +26,16 @@ struct MatchTable {
   std::vector<PairMatches> pairs;
 };
 
-/// Kind `corrupt`, code "bad_database". Blocks, and holds all matches: 8 bytes each.
+/// How many matches and key points there are. Kind `internal`, code "bad_database". Blocks,
+/// shortly.
+Result<std::uint64_t> count_rows(const std::filesystem::path& database);
+
+/// The most that are worth the node's memory, at some 30 bytes each when all is done: 2,000 each
+/// for 10,000 pairs of photos.
+inline constexpr std::uint64_t kMostRows = 20'000'000;
+
+/// Kind `internal`, code "bad_database". Blocks, and holds all matches: 8 bytes each. Ask
+/// count_rows() before.
 Result<MatchTable> read_matches(const std::filesystem::path& database);
 
 /// Forgets matches and verified geometry; key points stay. Blocks.

@@ -56,12 +56,32 @@ bool has_extension(const std::string& name, PhotoFormat format) {
   return false;
 }
 
-/// Spaces would split COLMAP's text files, slashes would be folders.
+bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
+
+/// By its shape: what has it by chance is rare, and only a name.
+bool is_utf8(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[at++]);
+    if (lead < 0x80) continue;
+    if (lead < 0xC2 || lead > 0xF4) return false;
+    for (int left = lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : 3; left > 0; --left, ++at) {
+      if (at == text.size() || !continues_character(text[at])) return false;
+    }
+  }
+  return true;
+}
+
+/// Spaces would split COLMAP's text files, slashes would be folders, and bytes of another encoding
+/// than UTF-8 (old zips have them) would be lost in our JSON.
 std::string safe_name(std::string_view name) {
+  const bool utf8 = is_utf8(name);
+  name.remove_prefix(name.size() - std::min(name.size(), kLongestName));
+  while (utf8 && !name.empty() && continues_character(name.front())) name.remove_prefix(1);
   std::string out;
-  for (const char c : name.substr(name.size() - std::min(name.size(), kLongestName))) {
+  for (const char c : name) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool plain = std::isalnum(byte) != 0 || c == '.' || c == '-' || c == '_' || byte >= 0x80;
+    const bool plain =
+        byte < 0x80 ? std::isalnum(byte) != 0 || c == '.' || c == '-' || c == '_' : utf8;
     out += plain ? c : '_';
   }
   while (!out.empty() && out.front() == '.') out.erase(0, 1);
@@ -70,7 +90,9 @@ std::string safe_name(std::string_view name) {
 
 class Collector {
  public:
-  explicit Collector(fs::path folder) { set_.folder = std::move(folder); }
+  Collector(fs::path folder, const std::atomic<bool>& stop) : stop_(stop) {
+    set_.folder = std::move(folder);
+  }
 
   Result<void> add_input(const storage::InputFile& input) {
     const std::string name = input.name.empty() ? input.path.filename().string() : input.name;
@@ -124,9 +146,8 @@ class Collector {
     const fs::path folder = set_.folder.parent_path() / ("unpacked" + std::to_string(archives_++));
     Result<void> made = make_folders(folder, 0700);
     if (!made) return made;
-    const std::atomic<bool> stop{false};
     Result<storage::Extracted> unpacked =
-        storage::extract(archive, folder, storage::ExtractLimits(), stop);
+        storage::extract(archive, folder, storage::ExtractLimits(), stop_);
     if (!unpacked) {
       Error error = within(name, std::move(unpacked).error());
       if (error.kind == ErrorKind::corrupt || error.kind == ErrorKind::rejected) {
@@ -148,6 +169,7 @@ class Collector {
   }
 
   Result<void> add(const fs::path& file, const std::string& given, const Result<PhotoInfo>& info) {
+    if (stop_) return Error(ErrorKind::retry, "stopped", "stopped on request");
     if (!info) {
       if (info.error().code != "bad_photo") return info.error();
       set_.unreadable.push_back(given);
@@ -168,6 +190,7 @@ class Collector {
     return {};
   }
 
+  const std::atomic<bool>& stop_;
   PhotoSet set_;
   std::set<std::string> names_;
   int archives_ = 0;
@@ -183,10 +206,11 @@ bool PhotoSet::one_size() const {
 }
 
 Result<PhotoSet> collect_photos(const std::vector<storage::InputFile>& inputs,
-                                const fs::path& folder) {
+                                const fs::path& folder,
+                                const std::atomic<bool>& stop) {
   Result<void> made = make_folders(folder, 0700);
   if (!made) return made.error();
-  Collector collector(folder);
+  Collector collector(folder, stop);
   for (const storage::InputFile& input : inputs) {
     const Result<void> added = collector.add_input(input);
     if (!added) return added.error();

@@ -4,6 +4,7 @@
 #include "runners/sfm/image_io.hpp"
 #include "storage/ports.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <filesystem>
 #include <string>
@@ -32,8 +33,10 @@ inline constexpr std::size_t kFewestPhotos = 3;
 /// by hard links. Names are made safe and, where two are equal, told apart by a number. What is no
 /// photo is left out; a broken one too, with a warning that names it.
 ///
-/// Kind `rejected`: "no_photos", "too_few_photos", "bad_archive". Blocks: call it on a pool.
+/// Kind `rejected`: "no_photos", "too_few_photos", "bad_archive". Blocks: call it on a pool; `stop`
+/// ends it, with code "stopped".
 Result<PhotoSet> collect_photos(const std::vector<storage::InputFile>& inputs,
-                                const std::filesystem::path& folder);
+                                const std::filesystem::path& folder,
+                                const std::atomic<bool>& stop);
 
 }  // namespace pn::runners::sfm

@@ -15,9 +15,9 @@ struct Colour {
 };
 
 inline Colour mix(Colour a, Colour b, double share_of_b) {
-  return {a.r + (b.r - a.r) * share_of_b,
-          a.g + (b.g - a.g) * share_of_b,
-          a.b + (b.b - a.b) * share_of_b};
+  return {.r = a.r + (b.r - a.r) * share_of_b,
+          .g = a.g + (b.g - a.g) * share_of_b,
+          .b = a.b + (b.b - a.b) * share_of_b};
 }
 
 /// A place on the canvas; `depth` decides who hides whom, the nearest wins.
@@ -43,7 +43,7 @@ class Canvas final {
   Canvas(int width, int height);
 
   void clip(Clip clip);
-  void unclip() { clip({0, 0, image_.width, image_.height}); }
+  void unclip() { clip({.left = 0, .top = 0, .right = image_.width, .bottom = image_.height}); }
   /// Everything drawn from now on hides, and is hidden by, only what comes after.
   void forget_depth();
 

@@ -14,9 +14,9 @@ struct StageSeconds {
   double matches = 0;
   double mapping = 0;
   double filter = 0;
-  double export_ = 0;
-  double colmap = 0;  ///< in child processes
-  double total = 0;   ///< from the start of run() to the report
+  double artifacts = 0;  ///< "export" in the JSON
+  double colmap = 0;     ///< in child processes
+  double total = 0;      ///< from the start of run() to the report
 };
 
 /// report.json, less what the model itself tells.

@@ -12,14 +12,13 @@
 #include "runners/sfm/colmap_model.hpp"
 #include "runners/sfm/colmap_output.hpp"
 #include "runners/sfm/filter.hpp"
-#include "runners/sfm/matches.hpp"
 #include "runners/sfm/options.hpp"
 #include "runners/sfm/photos.hpp"
 #include "runners/sfm/sfm.hpp"
 #include "runners/task_context.hpp"
 #include "storage/ports.hpp"
 
-#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -34,14 +33,6 @@ namespace pn::runners::sfm {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::string_view kMatchList = "matches.txt";
-
-std::string_view unit_of(Stage stage, Matcher matcher) {
-  if (stage == Stage::mapping) return "registered";
-  if (stage == Stage::matches && matcher == Matcher::exhaustive) return "pairs";
-  return "photos";
-}
 
 /// sparse/0, sparse/1 ...: the mapper's models, of which the largest counts.
 Result<std::optional<Model>> read_best(const fs::path& folder) {
@@ -111,8 +102,10 @@ Awaitable<Result<void>> Run::gather() {
     for (storage::InputFile& file : input->files) files.push_back(std::move(file));
   }
   const fs::path folder = task_.workspace() / "photos";
-  const auto work = [&files, &folder] { return collect_photos(files, folder); };
-  Result<PhotoSet> photos = co_await offload(task_.compute(), work);
+  const auto work = [&files, &folder](const std::atomic<bool>& stop) {
+    return collect_photos(files, folder, stop);
+  };
+  Result<PhotoSet> photos = co_await offload_stoppable(task_.compute(), work);
   if (!photos) co_return std::move(photos).error();
   photos_ = std::move(photos).value();
   report_.photos = photo_count();
@@ -165,62 +158,6 @@ Awaitable<Result<Run::Outcome>> Run::attempt(Profile profile) {
   if (out.model) co_await filter_model(*out.model);
   out.shortfall = shortfall_of(out.model);
   co_return out;
-}
-
-Awaitable<Result<void>> Run::features(const ColmapPlan& plan) {
-  const SteadyTime start = task_.clock().steady_now();
-  std::vector<std::string> arguments = feature_arguments(plan);
-  const Result<void> done = co_await colmap(Stage::features, std::move(arguments));
-  report_.seconds.features += seconds_since(start);
-  co_return done;
-}
-
-Awaitable<Result<void>> Run::matches(const ColmapPlan& plan) {
-  const SteadyTime start = task_.clock().steady_now();
-  std::vector<std::string> arguments = match_arguments(plan);
-  Result<void> done = co_await colmap(Stage::matches, std::move(arguments));
-  if (done) done = co_await drop_still_background(plan);
-  report_.seconds.matches += seconds_since(start);
-  co_return done;
-}
-
-Awaitable<Result<void>> Run::drop_still_background(const ColmapPlan& plan) {
-  const fs::path database = task_.workspace() / plan.database;
-  const fs::path list = task_.workspace() / kMatchList;
-  StillBackground background;
-  const auto work = [&]() -> Result<void> {
-    const Result<MatchTable> table = read_matches(database);
-    if (!table) return table.error();
-    background = find_still_background(*table);
-    if (!background.found) return {};
-    std::error_code ignored;
-    fs::remove(list, ignored);
-    const Result<UniqueFd> file = create_new(list);
-    if (!file) return file.error();
-    Result<void> written = write_all(file->get(), to_match_list(*table, background.kept));
-    if (!written) return written;
-    return clear_matches(database);
-  };
-  const Result<void> looked = co_await offload(task_.compute(), work);
-  if (!looked || !background.found) co_return looked;
-  log_.add("# the camera stood still: " + std::to_string(background.dropped) + " of " +
-           std::to_string(background.matches) + " matches lie on a background that does not move");
-  const std::string warning =
-      "the camera stood still while its object moved: the background was left out";
-  if (std::find(report_.warnings.begin(), report_.warnings.end(), warning) ==
-      report_.warnings.end()) {
-    report_.warnings.push_back(warning);
-  }
-  std::vector<std::string> arguments = import_arguments(plan, std::string(kMatchList));
-  co_return co_await colmap(Stage::matches, std::move(arguments));
-}
-
-Awaitable<Result<void>> Run::map(const ColmapPlan& plan) {
-  const SteadyTime start = task_.clock().steady_now();
-  std::vector<std::string> arguments = map_arguments(plan);
-  const Result<void> done = co_await colmap(Stage::mapping, std::move(arguments));
-  report_.seconds.mapping += seconds_since(start);
-  co_return done;
 }
 
 Awaitable<Result<std::optional<Model>>> Run::best_model(const ColmapPlan& plan) {
@@ -277,60 +214,6 @@ bool Run::better(const Outcome& a, const Outcome& b) {
     return a.model->views.size() > b.model->views.size();
   }
   return a.model->mean_error_px() < b.model->mean_error_px();
-}
-
-Awaitable<Result<void>> Run::colmap(Stage stage, std::vector<std::string> arguments) {
-  const std::string program = arguments.front();
-  const Matcher matcher =
-      program == "sequential_matcher" ? Matcher::sequential : Matcher::exhaustive;
-  std::string command = "$ colmap";
-  for (const std::string& argument : arguments) command += " " + argument;
-  log_.add(command);
-  progress_.stage(stage, "colmap " + program);
-
-  ColmapOutput output(stage, photos_.photos.size());
-  ProcessSpec spec;
-  spec.program = settings_.colmap.string();
-  spec.arguments = std::move(arguments);
-  spec.environment = colmap_environment(task_.workspace().string(), settings_.threads);
-  spec.folder = task_.workspace();
-  spec.grace = settings_.grace;
-  spec.on_line = [&](std::string_view line) {
-    log_.add(line);
-    const std::optional<Step> step = output.add(line);
-    if (step) progress_.step(stage, *step, unit_of(stage, matcher), "colmap " + program);
-  };
-  const Result<ProcessExit> exit = co_await launcher_.run(std::move(spec));
-  if (!exit) {
-    Error error = exit.error();
-    if (error.code == "program_missing") {
-      error = Error(ErrorKind::internal,
-                    "colmap_missing",
-                    error.detail + ": COLMAP has gone since this node started");
-    }
-    co_return error;
-  }
-  report_.seconds.colmap += static_cast<double>(exit->wall.count()) / 1000;
-  log_.add("# exit code " + std::to_string(exit->code));
-  for (const ColmapOutput::Refusal& refusal : output.refused()) {
-    report_.warnings.push_back("photo " + refusal.photo + ": " + refusal.reason);
-  }
-  if (output.disk_full()) {
-    co_return Error(ErrorKind::full, "disk_full", "no space left on the disk for COLMAP");
-  }
-  // The mapper answers 1 when it finds no model; that shows in its folder.
-  const bool failed = exit->signal || (exit->code != 0 && stage != Stage::mapping) ||
-                      (exit->code != 0 && !output.fault().empty());
-  if (!failed) co_return Result<void>();
-  std::string detail = "colmap " + program;
-  if (exit->signal) {
-    detail += " was ended by signal " + std::to_string(*exit->signal);
-    if (*exit->signal == 9) detail += " (out of memory?)";
-  } else {
-    detail += " ended with exit code " + std::to_string(exit->code);
-  }
-  if (!output.fault().empty()) detail += ": " + output.fault();
-  co_return Error(ErrorKind::internal, "colmap_failed", detail + "; log.txt has its output");
 }
 
 double Run::seconds_since(SteadyTime start) const {

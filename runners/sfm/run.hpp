@@ -24,8 +24,8 @@ class TaskContext;
 namespace pn::runners::sfm {
 
 /// One task, from its inputs to its artifacts. Lives in the frame of the runner's run(); the task's
-/// loop only. Reads as a list of stages; run.cpp holds the flow, deliver.cpp what is made at the
-/// end.
+/// loop only. Reads as a list of stages; run.cpp holds the flow, colmap_steps.cpp COLMAP's
+/// programs, deliver.cpp what is made at the end.
 class Run final {
  public:
   Run(const SfmSettings& settings, ProcessLauncher& launcher, TaskContext& task);
@@ -58,8 +58,10 @@ class Run final {
   static bool better(const Outcome& a, const Outcome& b);
 
   /// One COLMAP program; its output goes to the log and the progress. An error when it says that it
-  /// failed, whatever its exit code.
+  /// failed, or that it could read no photo, whatever its exit code.
   Awaitable<Result<void>> colmap(Stage stage, std::vector<std::string> arguments);
+
+  void warn_once(std::string warning);  ///< in the report; a second try says the same
 
   Awaitable<Result<void>> deliver(const Outcome& outcome);
   Awaitable<void> encode(const Model& model, Encoded& out);

@@ -190,7 +190,7 @@ TEST_CASE_METHOD(Fixture, "process: what cannot be started is said", "[runners][
     spec.folder = "/no/such/folder";
     const Result<ProcessExit> done = run(std::move(spec));
     REQUIRE_FALSE(done);
-    CHECK(lines == Lines{});
+    CHECK(lines.empty());
   }
 }
 

@@ -54,6 +54,7 @@ TEST_CASE("model: cut anywhere, it is an error and nothing worse", "[runners][sf
       const Result<Model> read = parse_model(cut);
       REQUIRE_FALSE(read);
       CHECK(read.error().code == "bad_model");
+      CHECK(read.error().kind == ErrorKind::internal);  // COLMAP's file is not the submitter's
     }
     ModelFiles longer = files;
     longer.*part += "x";

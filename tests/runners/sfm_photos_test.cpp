@@ -58,7 +58,10 @@ struct Folder {
     REQUIRE(storage::write_stored_zip(path / "made.zip", entries, stop));
     add(name, *read_file(path / "made.zip", 1 << 20));
   }
-  Result<PhotoSet> collect() { return collect_photos(inputs, path / "photos"); }
+  Result<PhotoSet> collect(bool stopped = false) {
+    const std::atomic<bool> stop{stopped};
+    return collect_photos(inputs, path / "photos", stop);
+  }
 };
 
 Names names(const PhotoSet& set) {
@@ -127,6 +130,28 @@ TEST_CASE("photos: names are made safe and unique", "[runners][sfm]") {
   REQUIRE(set);
   CHECK(names(*set) ==
         Names{"_up_and_away.pgm", "no-extension.pgm", "same.pgm", "same_2.pgm", "wrong.jpg.pgm"});
+}
+
+TEST_CASE("photos: names keep their characters, and only whole ones", "[runners][sfm]") {
+  Folder folder;
+  const std::string umlaut = "\xc3\xb6";
+  std::string many;
+  for (int i = 0; i < 60; ++i) many += umlaut;
+  folder.add("K" + umlaut + "ln.pgm", pgm());
+  folder.add("K\xf6ln.pgm", pgm());   // Latin 1
+  folder.add(many + "x.pgm", pgm());  // the cut falls into a character
+  const Result<PhotoSet> set = folder.collect();
+  REQUIRE(set);
+  CHECK(names(*set) == Names{"K_ln.pgm", "K" + umlaut + "ln.pgm", many.substr(0, 94) + "x.pgm"});
+}
+
+TEST_CASE("photos: stops when told", "[runners][sfm]") {
+  Folder folder;
+  folder.add_zip("more.zip", {{"a.pgm", pgm()}, {"b.pgm", pgm()}, {"c.pgm", pgm()}});
+  const Result<PhotoSet> set = folder.collect(true);
+  REQUIRE_FALSE(set);
+  CHECK(set.error().code == "stopped");
+  CHECK(set.error().kind == ErrorKind::retry);
 }
 
 TEST_CASE("photos: too few is said once and for all", "[runners][sfm]") {

@@ -8,20 +8,25 @@
 #include "runners/runner.hpp"
 #include "runners/sfm/colmap_model.hpp"
 #include "runners/sfm/sfm.hpp"
+#include "storage/archive.hpp"
 #include "storage/ports.hpp"
 #include "tests/runners/sfm_support.hpp"
 #include "tests/support/fake_task.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <deque>
+#include <filesystem>
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <boost/asio/post.hpp>
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <sqlite3.h>
@@ -42,6 +47,8 @@ class FakeColmap final : public ProcessLauncher {
   ProcessExit exit{.code = 1};
   std::string last_words;
   Clock* hangs_on = nullptr;
+  std::string database_row;  ///< SQL, after the tables are made
+  int refuses = 0;           ///< so many photos
 
   Awaitable<Result<ProcessExit>> run(ProcessSpec spec) override {
     const std::string program = spec.arguments.front();
@@ -52,7 +59,14 @@ class FakeColmap final : public ProcessLauncher {
       spec.on_line(last_words);
       co_return exit;
     }
-    if (program == "feature_extractor") make_database(spec.folder / value(spec, "--database_path"));
+    if (program == "feature_extractor") {
+      make_database(spec.folder / value(spec, "--database_path"));
+      for (int i = 0; i < refuses; ++i) {
+        spec.on_line("Processed file [" + std::to_string(i + 1) + "/5]");
+        spec.on_line("  Name:            photo" + std::to_string(i) + ".pgm");
+        spec.on_line("  ERROR: Failed to read image file format.");
+      }
+    }
     if (program == "mapper") {
       const std::optional<Model> model = models.front();
       models.pop_front();
@@ -67,7 +81,7 @@ class FakeColmap final : public ProcessLauncher {
     const auto at = std::find(spec.arguments.begin(), spec.arguments.end(), name);
     return *(at + 1);
   }
-  static void make_database(const std::filesystem::path& path) {
+  void make_database(const std::filesystem::path& path) const {
     sqlite3* db = nullptr;
     sqlite3_open(path.c_str(), &db);
     sqlite3_exec(db,
@@ -77,6 +91,7 @@ class FakeColmap final : public ProcessLauncher {
                  nullptr,
                  nullptr,
                  nullptr);
+    sqlite3_exec(db, database_row.c_str(), nullptr, nullptr, nullptr);
     sqlite3_close(db);
   }
 };
@@ -212,6 +227,76 @@ TEST_CASE_METHOD(Fixture,
   CHECK(done.error().code == code);
   CHECK(report()["attempts"] == 1);
   CHECK_THAT(task.artifact("log.txt"), Catch::Contains(words));
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "sfm: photos that COLMAP cannot read are the end of it only all together",
+                 "[runners][sfm][mt]") {
+  add_photos(5);
+  SECTION("one") {
+    colmap.refuses = 1;
+    colmap.models = {make_model(4, 100)};
+    REQUIRE(run());
+    CHECK_THAT(report()["warnings"][0].get<std::string>(), Catch::Contains("photo0.pgm"));
+  }
+  SECTION("all, though it ends with 0") {
+    colmap.refuses = 5;
+    const Result<void> done = run();
+    REQUIRE_FALSE(done);
+    CHECK(done.error().kind == ErrorKind::rejected);
+    CHECK(done.error().code == "no_photos");
+    CHECK_THAT(done.error().detail,
+               Catch::Contains("photo0.pgm: Failed to read image file format."));
+    CHECK(colmap.programs == std::vector<std::string>{"feature_extractor"});
+    CHECK(report()["attempts"] == 1);
+    CHECK(report()["warnings"].size() == 5);
+  }
+}
+
+TEST_CASE_METHOD(Fixture, "sfm: more matches than fit are not looked at", "[runners][sfm][mt]") {
+  add_photos(5);
+  // Rows that say so and hold nothing: reading them would be an error.
+  colmap.database_row = GENERATE(as<std::string>(),
+                                 "INSERT INTO matches VALUES(1, 25000000, x'')",
+                                 "INSERT INTO keypoints VALUES(1, 25000000, 6, x'')");
+  colmap.models = {make_model(5, 100)};
+  REQUIRE(run());
+  CHECK_THAT(report()["warnings"][0].get<std::string>(),
+             Catch::Contains("25000000") && Catch::Contains("max_features"));
+  CHECK(report()["registered"] == 5);
+}
+
+TEST_CASE("sfm: cancellation stops the unpacking of photos", "[runners][sfm][mt]") {
+  Fixture fixture;
+  fixture.add_photos(5);
+  const auto zip = fixture.task.root() / "photos.zip";
+  const auto photo = fixture.task.root() / "photo0.pgm";
+  const std::atomic<bool> no{false};
+  REQUIRE(storage::write_stored_zip(zip, {{"zipped.pgm", photo}}, no));
+  fixture.task.add_input(zip);
+  // Both threads of the pool are held, so that the cancellation comes before the work.
+  std::promise<void> release;
+  std::shared_future<void> released = release.get_future().share();
+  for (int i = 0; i < 2; ++i) {
+    asio::post(fixture.task.compute().executor(), [released] { released.wait(); });
+  }
+  const auto body = [&]() -> Awaitable<void> {
+    const Result<void> done = co_await fixture.runner->run(fixture.task);
+    CHECK(done.ok());  // not reached
+  };
+  Started started(fixture.loop, body());
+  fixture.loop.poll();
+  REQUIRE_FALSE(started.done());
+  started.cancel();
+  fixture.loop.poll();  // which brings it there
+  release.set_value();
+  fixture.loop.context.restart();
+  while (!started.done() && fixture.loop.context.run_one() > 0) {
+  }
+  CHECK(started.failed());
+  CHECK(std::filesystem::exists(fixture.task.workspace() / "photos"));
+  CHECK(std::filesystem::is_empty(fixture.task.workspace() / "photos"));
+  CHECK(fixture.colmap.programs.empty());
 }
 
 TEST_CASE_METHOD(Fixture,

@@ -109,14 +109,17 @@ TEST_CASE("matches: a database that makes no sense is an error", "[runners][sfm]
   SECTION("a blob too short") {
     fill(schema + "INSERT INTO matches VALUES(" + pair + ",2,zeroblob(8));");
     CHECK(read_matches(path).error().code == "bad_database");
+    CHECK(read_matches(path).error().kind == ErrorKind::internal);
   }
   SECTION("a key point that is not there") {
     fill(schema + "INSERT INTO matches VALUES(" + pair + ",1,x'0000000007000000');");
     CHECK(read_matches(path).error().code == "bad_database");
+    CHECK(read_matches(path).error().kind == ErrorKind::internal);
   }
   SECTION("no tables") {
     fill("CREATE TABLE other(x);");
     CHECK(read_matches(path).error().code == "bad_database");
+    CHECK(read_matches(path).error().kind == ErrorKind::internal);
   }
   std::filesystem::remove(path);
 }
