@@ -51,7 +51,6 @@ ThreadPool::~ThreadPool() {
 }
 
 Executor ThreadPool::executor() const { return impl_->context.get_executor(); }
-std::size_t ThreadPool::threads() const { return impl_->threads.size(); }
 
 namespace detail {
 namespace {

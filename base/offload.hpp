@@ -24,7 +24,6 @@ class ThreadPool final {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   [[nodiscard]] Executor executor() const;
-  [[nodiscard]] std::size_t threads() const;
 
  private:
   struct Impl;

@@ -4,16 +4,16 @@
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "http/url.hpp"
+#include "storage/naming.hpp"
 
 #include <algorithm>
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace pn::storage {
 namespace {
-
-constexpr std::size_t kLongestName = 128;  // protocol/domain-server.md, names and types
 
 Error malformed(const Cid& cid, std::string_view why) {
   return {ErrorKind::rejected,
@@ -23,23 +23,6 @@ Error malformed(const Cid& cid, std::string_view why) {
 
 Error elsewhere(const Cid& cid, const std::string& why) {
   return {ErrorKind::rejected, "cid_elsewhere", "input " + cid.str().substr(0, 200) + ": " + why};
-}
-
-bool is_uuid(std::string_view text) {
-  if (text.size() != 36) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-    const bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
-    if (dash ? c != '-' : !hex) return false;
-  }
-  return true;
-}
-
-/// Name, type or id as a request may carry it.
-bool is_sound(std::string_view text) {
-  return !text.empty() && text.size() <= kLongestName && text.find('/') == std::string_view::npos &&
-         text.find('\0') == std::string_view::npos;
 }
 
 std::string_view without_slash(std::string_view path) {
@@ -74,10 +57,10 @@ Result<DataQuery> from_query(const Cid& cid, const std::string& text) {
   }
   if (out.ids.empty() && out.name.empty()) return malformed(cid, "the URL names no data item");
   const bool sound =
-      std::ranges::all_of(out.ids, [](const DataId& id) { return is_sound(id.str()); }) &&
-      (out.name.empty() || is_sound(out.name)) &&
-      (out.data_type.empty() || is_sound(out.data_type));
-  if (!sound) return malformed(cid, "ids, names and types are 1 to 128 bytes without \"/\"");
+      std::ranges::all_of(out.ids, [](const DataId& id) { return is_data_name(id.str()); }) &&
+      (out.name.empty() || is_data_name(out.name)) &&
+      (out.data_type.empty() || is_data_name(out.data_type));
+  if (!sound) return malformed(cid, "ids, names and types are " + std::string(kNameRule));
   return out;
 }
 
@@ -102,7 +85,7 @@ Result<DataQuery> from_url(const Cid& cid,
   if (without_slash(rest).empty()) return from_query(cid, url.query());
 
   const std::optional<std::string> id = percent_decode(without_slash(rest.substr(1)));
-  if (!rest.starts_with('/') || !id || !is_sound(*id)) {
+  if (!rest.starts_with('/') || !id || !is_data_name(*id)) {
     return malformed(cid, "a URL must look like .../api/v1/domains/{domain}/data/{id}");
   }
   DataQuery out;
@@ -111,6 +94,17 @@ Result<DataQuery> from_url(const Cid& cid,
 }
 
 }  // namespace
+
+bool is_uuid(std::string_view text) {
+  if (text.size() != 36) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
+    const bool hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+    if (dash ? c != '-' : !hex) return false;
+  }
+  return true;
+}
 
 Result<DataQuery> parse_cid(const Cid& cid,
                             const http::Url& domain_server,
@@ -128,7 +122,7 @@ Result<DataQuery> parse_cid(const Cid& cid,
     if (!url.ok()) return malformed(cid, url.error().detail);
     return from_url(cid, *url, domain_server, domain);
   }
-  if (!is_sound(text)) return malformed(cid, "a name is 1 to 128 bytes without \"/\"");
+  if (!is_data_name(text)) return malformed(cid, "a name is " + std::string(kNameRule));
   out.name = text;
   return out;
 }

@@ -5,9 +5,13 @@
 #include "http/url.hpp"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace pn::storage {
+
+/// 8-4-4-4-12 hex digits of any case.
+bool is_uuid(std::string_view text);
 
 /// Which items of a domain are meant. Empty fields do not restrict.
 struct DataQuery {

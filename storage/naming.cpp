@@ -105,15 +105,16 @@ std::string sanitize(std::string_view text, std::string_view when_empty) {
   return out.empty() ? std::string(when_empty) : out;
 }
 
+bool is_data_name(std::string_view text) {
+  return !text.empty() && text.size() <= kNameLimit && text.find('/') == std::string_view::npos &&
+         std::ranges::none_of(text, [](char c) { return c >= 0 && c < 0x20; });
+}
+
 Result<void> check_name(std::string_view what, std::string_view text) {
-  const bool sound = !text.empty() && text.size() <= kNameLimit &&
-                     text.find('/') == std::string_view::npos &&
-                     std::ranges::none_of(text, [](char c) { return c >= 0 && c < 0x20; });
-  if (sound) return {};
-  return Error(
-      ErrorKind::rejected,
-      "data_name",
-      "the " + std::string(what) + " must be 1 to 128 bytes, without \"/\" and control characters");
+  if (is_data_name(text)) return {};
+  return Error(ErrorKind::rejected,
+               "data_name",
+               "the " + std::string(what) + " must be " + std::string(kNameRule));
 }
 
 std::filesystem::path download_path(std::string_view name, std::string_view data_type) {

@@ -16,10 +16,14 @@ namespace pn::storage {
 /// The server's limit for a name and for a data type, in bytes.
 constexpr std::size_t kNameLimit = 128;
 
+/// The rule for names, types and ids as a request may carry them, and how a person reads it.
+bool is_data_name(std::string_view text);
+constexpr std::string_view kNameRule = "1 to 128 bytes, without \"/\" and control characters";
+
 /// Every character (UTF-8) outside [A-Za-z0-9_-] becomes "_"; nothing becomes `when_empty`.
 std::string sanitize(std::string_view text, std::string_view when_empty);
 
-/// Kind `rejected` unless `text` is 1 to 128 bytes without "/"; `what` names it.
+/// Kind `rejected`, code "data_name", unless is_data_name(text); `what` names it.
 Result<void> check_name(std::string_view what, std::string_view text);
 
 /// "datasets/<scan>/<file>": where an item of this name and type goes below its CID's folder. Safe

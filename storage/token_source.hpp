@@ -4,7 +4,6 @@
 #include "base/secret.hpp"
 
 #include <string>
-#include <utility>
 
 namespace pn::storage {
 
@@ -18,17 +17,6 @@ class TokenSource {
   /// The server answered 401 to `used`. True when current() is another one now (waiting for it as
   /// long as makes sense), false when there is none to be had. `used` lives until the await ends.
   virtual Awaitable<bool> wait_newer(const Secret<std::string>& used) = 0;
-};
-
-/// One token for as long as it lasts.
-class FixedToken final : public TokenSource {
- public:
-  explicit FixedToken(Secret<std::string> token) : token_(std::move(token)) {}
-  [[nodiscard]] Secret<std::string> current() override { return token_; }
-  Awaitable<bool> wait_newer(const Secret<std::string>& /*used*/) override { co_return false; }
-
- private:
-  Secret<std::string> token_;
 };
 
 }  // namespace pn::storage

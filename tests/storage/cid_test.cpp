@@ -3,6 +3,7 @@
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "http/url.hpp"
+#include "storage/naming.hpp"
 
 #include <string>
 
@@ -18,6 +19,28 @@ Result<DataQuery> parse(const std::string& cid, const char* server = "https://ds
 }
 
 }  // namespace
+
+TEST_CASE("cid: a name is what an upload may be called", "[storage][cid]") {
+  const auto [text, sound] = GENERATE(table<std::string, bool>({
+      {"scan.jpg", true},
+      {std::string(128, 'n'), true},
+      {std::string(129, 'n'), false},
+      {"two\nlines", false},
+      {std::string("nul\0", 4), false},
+  }));
+  INFO(text);
+  const Result<http::Url> server = http::Url::parse("https://ds.example");
+  CHECK(is_data_name(text) == sound);
+  CHECK(check_name("name", text).ok() == sound);
+  CHECK(parse_cid(Cid(text), *server, DomainId("d")).ok() == sound);
+}
+
+TEST_CASE("cid: what a UUID is", "[storage][cid]") {
+  CHECK(is_uuid("0b0e7a52-9C1d-4f6a-8a7e-1f2e3d4c5b6a"));
+  CHECK_FALSE(is_uuid("0b0e7a52-9c1d-4f6a-8a7e-1f2e3d4c5b6"));
+  CHECK_FALSE(is_uuid("0b0e7a5209c1d-4f6a-8a7e-1f2e3d4c5b6a"));
+  CHECK_FALSE(is_uuid("gb0e7a52-9c1d-4f6a-8a7e-1f2e3d4c5b6a"));
+}
 
 TEST_CASE("cid: every form of one item", "[storage][cid]") {
   const std::string form =
