@@ -3,7 +3,6 @@
 #include "base/result.hpp"
 #include "bin/jobs.hpp"
 
-#include <algorithm>
 #include <cctype>
 #include <cstddef>
 #include <filesystem>
@@ -43,12 +42,22 @@ std::string_view rel_path(std::string_view logical_path, std::string_view prefix
   return logical_path;
 }
 
-/// Its label, told apart by its id where two tasks share one.
-std::string folder_of(const TaskRecord& task, const std::vector<TaskRecord>& all) {
-  const std::string name = plain(task.label.empty() ? "task" : task.label);
-  const auto same = std::count_if(all.begin(), all.end(), [&](const TaskRecord& other) {
-    return plain(other.label.empty() ? "task" : other.label) == name;
-  });
+std::string folder_name(const TaskRecord& task) {
+  return plain(task.label.empty() ? "task" : task.label);
+}
+
+/// How many tasks would like each folder.
+std::map<std::string, int> folder_names(const std::vector<TaskRecord>& tasks) {
+  std::map<std::string, int> out;
+  for (const TaskRecord& task : tasks) ++out[folder_name(task)];
+  return out;
+}
+
+/// Its label, told apart by its id where two tasks share one; none for a job's only task.
+std::filesystem::path folder_of(const TaskRecord& task, const std::map<std::string, int>& names) {
+  const std::string name = folder_name(task);
+  const int same = names.at(name);
+  if (names.size() == 1 && same == 1) return {};
   return same > 1 ? name + "_" + plain(task.id.str()).substr(0, 8) : name;
 }
 
@@ -79,18 +88,18 @@ Result<std::vector<WantedFile>> wanted_files(const JobDetails& details) {
     const ReceiptRecord*& kept = last[receipt.task.str()];
     if (kept == nullptr || !(receipt.created_at < kept->created_at)) kept = &receipt;
   }
+  const std::map<std::string, int> names = folder_names(details.tasks);
   std::vector<WantedFile> out;
   for (const TaskRecord& task : details.tasks) {
     const auto receipt = last.find(task.id.str());
     if (receipt == last.end()) continue;
+    const std::filesystem::path folder = folder_of(task, names);
     for (const ReceiptArtifact& artifact : receipt->second->artifacts) {
       const std::string& named =
           artifact.logical_path.empty() ? artifact.name : artifact.logical_path;
       Result<std::filesystem::path> path = safe_relative(rel_path(named, task.outputs_prefix));
       if (!path) return std::move(path).error();
-      WantedFile file{.id = artifact.id, .path = std::move(*path), .data_type = artifact.data_type};
-      if (details.tasks.size() > 1) file.path = folder_of(task, details.tasks) / file.path;
-      out.push_back(std::move(file));
+      out.push_back({.id = artifact.id, .path = folder / *path, .data_type = artifact.data_type});
     }
   }
   return out;

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,19 +42,27 @@ class CommandLine final {
     try {
       app_.parse(argc, argv);
     } catch (const CLI::CallForVersion&) {
-      return kExitOk;
+      return checked(kExitOk);
     } catch (const CLI::Success& help) {
       return app_.exit(help) == 0 ? kExitOk : kExitInternal;
     } catch (const CLI::ParseError& wrong) {
       complain(std::string(wrong.what()) + ". Try: " + name_of_chosen() + " --help");
       return kExitConfiguration;
     }
-    if (chosen_) return chosen_();
+    if (chosen_) return checked(chosen_());
     complain("no command is given. Try: " + name_of_chosen() + " --help");
     return kExitConfiguration;
   }
 
  private:
+  /// A command whose output was lost did not do what was asked.
+  static int checked(int code) {
+    const std::optional<Error>& lost = output_failure();
+    if (code != kExitOk || !lost) return code;
+    complain(*lost);
+    return kExitInternal;
+  }
+
   CLI::App* add(CLI::App& parent,
                 const std::string& name,
                 const std::string& what,
@@ -144,11 +153,11 @@ class CommandLine final {
         ->type_name("JSON");
     submit->add_option("--count", submit_.count, "that many tasks of this kind, in one job")
         ->check(CLI::Range(1, 10000))
-        ->capture_default_str();
+        ->default_str("1");
     submit->add_option("--label", submit_.label, "what the job is called");
     submit->add_option("--priority", submit_.priority, "higher goes first");
     submit->add_option("--max-attempts", submit_.max_attempts, "of each task")
-        ->check(CLI::Range(1, 1000));
+        ->check(CLI::Range(1, 100));
     submit->add_option("--name", submit_.name, "the name of the one file sent");
     submit->add_option("--type", submit_.type, "the data type of the files sent");
     submit->add_flag("--wait", submit_.wait, "follow it to its end; Ctrl-C leaves it running");

@@ -45,8 +45,8 @@ struct JobSubmitOptions {
   std::string spec_file;  ///< "-": standard input; empty: the options below
   std::string capability;
   std::vector<std::string> inputs;  ///< files, or ids, names and URLs
-  std::string meta = "{}";          ///< JSON, or @file
-  int count = 1;
+  std::optional<std::string> meta;  ///< JSON, or @file; "{}"
+  std::optional<int> count;         ///< 1
   std::string label;
   std::optional<std::int64_t> priority;
   std::optional<std::int64_t> max_attempts;

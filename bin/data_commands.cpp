@@ -26,11 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-int failed(const Error& error) {
-  complain(error);
-  return exit_code(error);
-}
-
 Json json_of(const DataItem& item) {
   Json out;
   out["id"] = item.id.str();
@@ -44,11 +39,16 @@ Json json_of(const DataItem& item) {
 /// The item whose id or name the user gave; kind `not_found`, or `rejected` when a name is not
 /// enough to tell two apart.
 Awaitable<Result<DataItem>> find(Client& client, std::string text, std::string type) {
-  // An id is looked for among all, because a name may look like anything.
+  if (is_data_id(text)) {
+    DataId id(text);
+    Result<DataItem> item = co_await client.data.describe(std::move(id));
+    // A name may look like anything.
+    if (item || item.error().kind != ErrorKind::not_found) co_return item;
+  }
   DataFilter by_name;
   by_name.name = text;
-  by_name.data_type = type;
-  Result<std::vector<DataItem>> named = co_await client.data.list(by_name);
+  by_name.data_type = std::move(type);
+  Result<std::vector<DataItem>> named = co_await client.data.list(std::move(by_name));
   if (!named) co_return std::move(named).error();
   if (named->size() == 1) co_return named->front();
   if (named->size() > 1) {
@@ -56,12 +56,6 @@ Awaitable<Result<DataItem>> find(Client& client, std::string text, std::string t
                     "ambiguous",
                     text + ": " + std::to_string(named->size()) +
                         " items have that name. Add --type, or give the id");
-  }
-  DataFilter anything;
-  Result<std::vector<DataItem>> all = co_await client.data.list(std::move(anything));
-  if (!all) co_return std::move(all).error();
-  for (DataItem& item : *all) {
-    if (item.id.str() == text) co_return std::move(item);
   }
   co_return Error(
       ErrorKind::not_found,

@@ -11,6 +11,7 @@
 #include "base/rng.hpp"
 #include "base/secret.hpp"
 #include "bin/client_session.hpp"
+#include "http/url.hpp"
 #include "storage/cid.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_client.hpp"
@@ -22,6 +23,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -75,6 +77,15 @@ Result<Hashed> hash_file(const std::filesystem::path& file) {
 
 }  // namespace
 
+bool is_data_id(std::string_view text) {
+  // storage knows what an id looks like; where it would be fetched from does not matter here.
+  static const http::Url anywhere = http::Url::parse("http://localhost").value();
+  const Cid cid{std::string(text)};
+  const DomainId any_domain("any");
+  const Result<storage::DataQuery> query = storage::parse_cid(cid, anywhere, any_domain);
+  return query && query->ids.size() == 1 && query->ids.front().str() == text;
+}
+
 DomainData::DomainData(ClientSession& session, Clock& clock, Rng& rng, ThreadPool& io)
     : session_(session),
       io_(io),
@@ -107,6 +118,13 @@ Awaitable<Result<std::vector<DataItem>>> DomainData::list(DataFilter filter) {
   query.data_type = std::move(filter.data_type);
   Result<std::vector<DataItem>> items = co_await client_->list(std::move(query));
   co_return items;
+}
+
+Awaitable<Result<DataItem>> DomainData::describe(DataId id) {
+  const Result<void> is_ready = co_await ready();
+  if (!is_ready.ok()) co_return is_ready.error();
+  Result<DataItem> item = co_await client_->describe(std::move(id));
+  co_return item;
 }
 
 Awaitable<Result<PutFile>> DomainData::put(std::filesystem::path file,

@@ -25,6 +25,9 @@ struct DataFilter {
   std::string data_type;
 };
 
+/// Whether a text has the form of a data item's id.
+bool is_data_id(std::string_view text);
+
 /// What came of sending a file.
 struct PutFile {
   DataItem item;
@@ -42,6 +45,8 @@ class DomainData final {
   DomainData& operator=(const DomainData&) = delete;
 
   Awaitable<Result<std::vector<DataItem>>> list(DataFilter filter);
+  /// One item's metadata; kind `not_found`.
+  Awaitable<Result<DataItem>> describe(DataId id);
   /// Sends a file. Without a name it gets `<stem>_<12 hex digits of its SHA-256>`, and is not sent
   /// where that is there already; with one, what has that name and type is replaced.
   Awaitable<Result<PutFile>> put(std::filesystem::path file, std::string name, std::string type);

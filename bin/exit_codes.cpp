@@ -1,10 +1,11 @@
 #include "bin/exit_codes.hpp"
 
 #include "base/result.hpp"
+#include "bin/terminal.hpp"
 
 namespace pn::bin {
 
-ExitCode exit_code(const Error& error) {
+int exit_code(const Error& error) {
   switch (error.kind) {
     case ErrorKind::retry:
     case ErrorKind::restart:
@@ -21,6 +22,11 @@ ExitCode exit_code(const Error& error) {
       break;
   }
   return kExitInternal;
+}
+
+int failed(const Error& error) {
+  complain(error);
+  return exit_code(error);
 }
 
 }  // namespace pn::bin

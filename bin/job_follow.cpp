@@ -19,6 +19,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -85,7 +86,7 @@ Awaitable<Result<Followed>> until_ended(Client& client, const Invocation& invoca
     shown.update(*details, std::chrono::duration_cast<Millis>(client.clock.steady_now() - start));
     if (details->job.ended())
       co_return Followed{.json = std::move(*json), .details = std::move(*details)};
-    co_await client.clock.sleep_for(pause);
+    co_await client.clock.sleep_for(watch_pause(pause, details->tasks.size()));
     pause = std::min(pause + pause / 8, kLongestPause);
   }
 }
@@ -144,36 +145,44 @@ std::string failure_line(std::string_view task,
   return line;
 }
 
+/// A job's reports, by task: each is looked at by its own task alone.
+struct Reports {
+  explicit Reports(const JobDetails& details) {
+    for (const AttemptRecord& each : details.attempts) attempts[each.task].push_back(&each);
+    for (const ReceiptRecord& each : details.receipts) receipts[each.task].push_back(&each);
+  }
+  std::map<TaskId, std::vector<const AttemptRecord*>> attempts;
+  std::map<TaskId, std::vector<const ReceiptRecord*>> receipts;
+};
+
 /// Of a server that lists attempts: each that failed, with what its receipt explains.
-std::vector<std::string> attempted_failures(const JobDetails& details,
+std::vector<std::string> attempted_failures(Reports& reports,
                                             const TaskRecord& task,
                                             std::string_view name) {
   std::vector<std::string> out;
-  for (const AttemptRecord& attempt : details.attempts) {
-    const bool failed = !attempt.outcome.empty() && attempt.outcome != "completed";
-    if (attempt.task != task.id || !failed) continue;
+  for (const AttemptRecord* attempt : reports.attempts[task.id]) {
+    if (attempt->outcome.empty() || attempt->outcome == "completed") continue;
     std::string error;
-    for (const ReceiptRecord& receipt : details.receipts) {
-      if (receipt.task == task.id && receipt.attempt == attempt.attempt) error = receipt.error;
+    for (const ReceiptRecord* receipt : reports.receipts[task.id]) {
+      if (receipt->attempt == attempt->attempt) error = receipt->error;
     }
-    std::string reason = attempt.reason.empty() ? attempt.outcome : attempt.reason;
+    std::string reason = attempt->reason.empty() ? attempt->outcome : attempt->reason;
     if (reason == "expired") reason = "the node went silent and its lease ran out";
-    out.push_back(failure_line(name, attempt.attempt, attempt.node, reason, error));
+    out.push_back(failure_line(name, attempt->attempt, attempt->node, reason, error));
   }
   return out;
 }
 
 /// Of one that keeps receipts only: an attempt without one is known by its absence.
-std::vector<std::string> reported_failures(const JobDetails& details,
+std::vector<std::string> reported_failures(Reports& reports,
                                            const TaskRecord& task,
                                            std::string_view name) {
   std::vector<std::string> out;
   std::int64_t number = 0;
-  for (const ReceiptRecord& receipt : details.receipts) {
-    if (receipt.task != task.id) continue;
+  for (const ReceiptRecord* receipt : reports.receipts[task.id]) {
     ++number;
-    if (receipt.reason.empty()) continue;
-    out.push_back(failure_line(name, number, receipt.node, receipt.reason, receipt.error));
+    if (receipt->reason.empty()) continue;
+    out.push_back(failure_line(name, number, receipt->node, receipt->reason, receipt->error));
   }
   if (task.status == "failed" && number < task.attempts) {
     out.push_back(std::string(name) + ": " + std::to_string(task.attempts - number) +
@@ -191,6 +200,11 @@ std::string printable_lines(const std::vector<std::string>& lines) {
 
 }  // namespace
 
+Millis watch_pause(Millis usual, std::size_t tasks) {
+  constexpr std::size_t kMost = 10'000;
+  return std::max(usual, Millis(static_cast<Millis::rep>(std::min(tasks, kMost))));
+}
+
 int exit_code_of_job(const JobRecord& job) {
   if (job.status == "completed") return kExitOk;
   if (job.status == "failed") return kExitJobFailed;
@@ -199,11 +213,12 @@ int exit_code_of_job(const JobRecord& job) {
 }
 
 std::string failures_text(const JobDetails& details) {
+  Reports reports(details);
   std::string out;
   for (const TaskRecord& task : details.tasks) {
     const std::string name = task.label.empty() ? task.id.str().substr(0, 8) : task.label;
-    out += printable_lines(details.attempts.empty() ? reported_failures(details, task, name)
-                                                    : attempted_failures(details, task, name));
+    out += printable_lines(details.attempts.empty() ? reported_failures(reports, task, name)
+                                                    : attempted_failures(reports, task, name));
   }
   return out;
 }
@@ -218,10 +233,7 @@ Awaitable<int> follow_job(Client& client,
                           JobId id,
                           std::filesystem::path out) {
   Result<Followed> followed = co_await until_ended(client, invocation, id);
-  if (!followed) {
-    complain(followed.error());
-    co_return exit_code(followed.error());
-  }
+  if (!followed) co_return failed(followed.error());
   const JobDetails& details = followed->details;
   int code = exit_code_of_job(details.job);
   Fetched fetched;

@@ -2,10 +2,12 @@
 
 #include "base/awaitable.hpp"
 #include "base/result.hpp"
+#include "base/time.hpp"
 #include "bin/client_run.hpp"
 #include "bin/commands.hpp"
 #include "bin/jobs.hpp"
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 
@@ -17,6 +19,10 @@ Awaitable<int> follow_job(Client& client,
                           const Invocation& invocation,
                           JobId id,
                           std::filesystem::path out);
+
+/// How long a watcher waits before it asks for a job of so many tasks again. A job comes whole: at
+/// least a millisecond for each task keeps what watching costs the same for every job.
+Millis watch_pause(Millis usual, std::size_t tasks);
 
 /// What a watcher that leaves says: how to come back, and how to stop the job.
 std::string detached_text(const JobId& id);

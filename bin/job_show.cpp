@@ -30,11 +30,6 @@ std::string time_text(const std::optional<SystemTime>& time) {
   return text;
 }
 
-int failed(const Error& error) {
-  complain(error);
-  return exit_code(error);
-}
-
 std::string progress_text(const TaskRecord& task) {
   if (!task.progress || task.status == "queued") return "";
   std::string out = task.progress->stage;

@@ -14,7 +14,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -39,19 +38,8 @@ constexpr std::size_t kUploadsAtOnce = 4;
 
 Error bad_usage(std::string what) { return {ErrorKind::rejected, "usage", std::move(what)}; }
 
-bool looks_like_uuid(std::string_view text) {
-  if (text.size() != 36) return false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool dash = i == 8 || i == 13 || i == 18 || i == 23;
-    if (dash ? text[i] != '-' : std::isxdigit(static_cast<unsigned char>(text[i])) == 0) {
-      return false;
-    }
-  }
-  return true;
-}
-
 bool is_reference(std::string_view text) {
-  return looks_like_uuid(text) || text.starts_with("http://") || text.starts_with("https://") ||
+  return is_data_id(text) || text.starts_with("http://") || text.starts_with("https://") ||
          text.starts_with("/api/v1/domains/");
 }
 
@@ -141,6 +129,24 @@ Result<std::string> read_argument_file(const fs::path& file) {
   }
 }
 
+/// Those that say what the job is: "--capability, --count".
+std::string job_options(const JobSubmitOptions& options) {
+  std::string out;
+  const auto given = [&](bool is_given, std::string_view name) {
+    if (is_given) out += (out.empty() ? "" : ", ") + std::string(name);
+  };
+  given(!options.capability.empty(), "--capability");
+  given(!options.inputs.empty(), "--input");
+  given(options.meta.has_value(), "--meta");
+  given(options.count.has_value(), "--count");
+  given(!options.label.empty(), "--label");
+  given(options.priority.has_value(), "--priority");
+  given(options.max_attempts.has_value(), "--max-attempts");
+  given(!options.name.empty(), "--name");
+  given(!options.type.empty(), "--type");
+  return out;
+}
+
 /// Everything that can be wrong before the marketplace is asked.
 struct Plan {
   std::string spec_text;  ///< of the file; empty: the options
@@ -151,9 +157,9 @@ struct Plan {
 Result<Plan> make_plan(const JobSubmitOptions& options) {
   Plan plan;
   if (!options.spec_file.empty()) {
-    if (!options.capability.empty() || !options.inputs.empty()) {
-      return bad_usage(
-          "a spec file says all of a job; it cannot stand beside --capability or --input");
+    const std::string beside = job_options(options);
+    if (!beside.empty()) {
+      return bad_usage("a spec file says all of a job; it cannot stand beside " + beside);
     }
     Result<std::string> text = read_argument_file(options.spec_file);
     if (!text) return std::move(text).error();
@@ -168,7 +174,7 @@ Result<Plan> make_plan(const JobSubmitOptions& options) {
   if (!options.capability.starts_with('/')) {
     return bad_usage("--capability " + options.capability + ": looks like /name/v1");
   }
-  plan.meta = options.meta;
+  plan.meta = options.meta.value_or("{}");
   if (plan.meta.starts_with('@')) {
     Result<std::string> text = read_argument_file(plan.meta.substr(1));
     if (!text) return within("--meta", std::move(text).error());
@@ -192,6 +198,7 @@ Result<Plan> make_plan(const JobSubmitOptions& options) {
 
 /// What is left of the command when it is interrupted.
 struct Submitted {
+  bool asked = false;  ///< the marketplace may have it
   std::optional<JobId> id;
 };
 
@@ -209,7 +216,7 @@ Awaitable<Result<Json>> build_spec(Client& client,
   job.label = options.label;
   job.inputs = std::move(*cids);
   job.meta_json = std::move(plan.meta);
-  job.count = options.count;
+  job.count = options.count.value_or(1);
   job.priority = options.priority;
   job.max_attempts = options.max_attempts;
   co_return make_spec(job, domain);
@@ -221,16 +228,11 @@ Awaitable<int> submit(Client& client,
                       Plan plan,
                       Submitted& submitted) {
   Result<Json> spec = co_await build_spec(client, invocation, options, std::move(plan));
-  if (!spec) {
-    complain(spec.error());
-    co_return exit_code(spec.error());
-  }
+  if (!spec) co_return failed(spec.error());
   std::string text = dump_json(*spec);
+  submitted.asked = true;
   const Result<JobId> id = co_await client.jobs.submit(std::move(text));
-  if (!id) {
-    complain(id.error());
-    co_return exit_code(id.error());
-  }
+  if (!id) co_return failed(id.error());
   submitted.id = *id;
   const bool follow = options.wait || !options.out.empty();
   if (!invocation.json) {
@@ -262,6 +264,12 @@ int job_submit_command(Invocation invocation, JobSubmitOptions options) {
       const std::string text = "\n" + detached_text(*submitted.id);
       const Result<void> written = write_all(STDERR_FILENO, text);
       static_cast<void>(written.ok());
+      return kExitNotReady;
+    }
+    if (submitted.asked) {
+      complain(
+          "interrupted while the job was being submitted: it may be there and go on. posenode job "
+          "list tells");
       return kExitNotReady;
     }
     complain("interrupted before the job was submitted");

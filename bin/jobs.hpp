@@ -55,13 +55,11 @@ struct TaskProgress {
 struct TaskRecord {
   TaskId id;
   std::string label;
-  std::string stage;
   std::string capability;
   std::string status;
   std::string outputs_prefix;
   std::int64_t attempts = 0;
   std::int64_t max_attempts = 0;
-  std::int64_t deps_remaining = 0;
   std::string reserved_by;
   std::optional<TaskProgress> progress;
 };

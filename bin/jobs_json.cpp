@@ -57,13 +57,11 @@ Result<TaskRecord> read_task(const Json& json) {
   TaskRecord out;
   out.id = TaskId(fields.need_string("id"));
   out.label = fields.string("label").value_or("");
-  out.stage = fields.string("stage").value_or("");
   out.capability = fields.string("capability").value_or("");
   out.status = fields.string("status").value_or("");
   out.outputs_prefix = fields.string("outputs_prefix").value_or("");
   out.attempts = fields.integer("attempts").value_or(0);
   out.max_attempts = fields.integer("max_attempts").value_or(0);
-  out.deps_remaining = fields.integer("deps_remaining").value_or(0);
   out.reserved_by = fields.string("reserved_by").value_or("");
   if (const Json* meta = fields.object("meta")) {
     const auto progress = meta->find("progress");

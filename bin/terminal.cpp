@@ -6,8 +6,10 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -141,9 +143,17 @@ std::string cut(std::string_view text, std::size_t width) {
   return std::string(text.substr(0, at)) + "…";
 }
 
+std::optional<Error>& output_failure() {
+  static std::optional<Error> first;
+  return first;
+}
+
 void print(std::string_view text) {
   const Result<void> written = write_all(STDOUT_FILENO, text);
-  static_cast<void>(written.ok());  // a closed pipe is the reader's choice
+  // A closed pipe is the reader's choice.
+  if (written.ok() || written.error() == from_errno(EPIPE, "cannot write")) return;
+  std::optional<Error>& first = output_failure();
+  if (!first) first = within("standard output", written.error());
 }
 
 void complain(std::string_view text) {

@@ -4,6 +4,8 @@
 #include "bin/environment.hpp"
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,6 +57,9 @@ std::string cut(std::string_view text, std::size_t width);
 
 /// To standard output, unbuffered, as it stands.
 void print(std::string_view text);
+/// Why print() could not write, the first time; nothing when all went out, or the reader closed its
+/// pipe. Main thread.
+std::optional<Error>& output_failure();
 /// "posenode: <text>" and a line end, to standard error.
 void complain(std::string_view text);
 void complain(const Error& error);

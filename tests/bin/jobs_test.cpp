@@ -3,7 +3,9 @@
 #include "base/ids.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
+#include "base/time.hpp"
 #include "bin/artifact_paths.hpp"
+#include "bin/domain_data.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/job_follow.hpp"
 #include "bin/job_spec.hpp"
@@ -139,6 +141,27 @@ TEST_CASE("job: no artifact leaves the folder", "[bin][job]") {
   const Result<std::vector<WantedFile>> files = wanted_files(job);
   REQUIRE(files);
   CHECK(files->front().path == "_.._up/log.txt");
+}
+
+TEST_CASE("job: watching costs the same for every job", "[bin][job]") {
+  CHECK(watch_pause(Millis(100), 1) == Millis(100));
+  CHECK(watch_pause(Millis(100), 3'000) == Millis(3'000));
+  CHECK(watch_pause(Millis(1'000), 200) == Millis(1'000));
+  CHECK(watch_pause(Millis(1'000), 1'000'000) == Millis(10'000));
+}
+
+TEST_CASE("data: what has the form of an id", "[bin][data]") {
+  CHECK(is_data_id("0190a1b2-0000-4000-8000-00000000000f"));
+  CHECK(is_data_id("0190A1B2-0000-4000-8000-00000000000F"));
+  for (const char* other : {"",
+                            "photo.jpg",
+                            "0190a1b2-0000-4000-8000-00000000000",
+                            "0190a1b2-0000-4000-8000-00000000000g",
+                            "http://localhost/api/v1/domains/any/data/x",
+                            "/api/v1/domains/any/data/x"}) {
+    INFO(other);
+    CHECK_FALSE(is_data_id(other));
+  }
 }
 
 TEST_CASE("job: a spec from options", "[bin][job]") {

@@ -3,6 +3,7 @@
 #include "tests/support/child.hpp"
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstddef>
 #include <filesystem>
@@ -13,7 +14,9 @@
 #include <vector>
 
 #include <catch2/catch.hpp>
+#include <netinet/in.h>
 #include <nlohmann/json.hpp>
+#include <sys/socket.h>
 
 // The real binary over real sockets: a marketplace and a node, and a client of them.
 
@@ -194,12 +197,54 @@ TEST_CASE("dev: data goes in and comes out byte for byte", "[e2e][bin]") {
   CHECK(dev.client({"data", "get", id}).code == 27);
   CHECK(dev.client({"data", "ls"}).out == "no data\n");
 
+  // What looks like an id is one, whatever else has that name.
+  const std::string photo = dev.client_json({"data", "put", dev.file("a photo.jpg")})[0]["id"];
+  REQUIRE(write_file(dev.file("namesake"), "another").ok());
+  CHECK(dev.client({"data", "put", dev.file("namesake"), "--name", photo, "--type", "t"}).code ==
+        0);
+  CHECK(dev.client({"data", "get", photo, "-o", "-"}).out == bytes);
+  CHECK(dev.client({"data", "rm", photo}).code == 0);
+  CHECK(dev.client({"data", "get", photo, "-o", "-"}).out == "another");  // by its name, then
+
   // A name of one's own is replaced, not refused.
   REQUIRE(write_file(dev.file("one"), "1").ok());
   REQUIRE(write_file(dev.file("two"), "22").ok());
   CHECK(dev.client({"data", "put", dev.file("one"), "--name", "n", "--type", "t"}).code == 0);
   CHECK(dev.client({"data", "put", dev.file("two"), "--name", "n", "--type", "t"}).code == 0);
   CHECK(dev.client({"data", "get", "n", "-o", "-"}).out == "22");
+}
+
+TEST_CASE("dev: who leaves while a job is being submitted is not told that it was not",
+          "[e2e][bin]") {
+  Dev dev;
+  // A DMS that takes the request and never answers.
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in at{};
+  at.sin_family = AF_INET;
+  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof at;
+  auto* const address = reinterpret_cast<sockaddr*>(&at);
+  REQUIRE(::bind(listener.get(), address, size) == 0);
+  REQUIRE(::listen(listener.get(), 1) == 0);
+  REQUIRE(::getsockname(listener.get(), address, &size) == 0);
+  Child client(
+      {POSENODE_BINARY,
+       "job",
+       "submit",
+       "--env-file",
+       dev.file("client.env"),
+       "--capability",
+       "/noop/v1"},
+      {{"PATH", "/usr/bin:/bin"},
+       {"DMS_BASE_URL", "http://127.0.0.1:" + std::to_string(ntohs(at.sin_port)) + "/v1"}});
+  const UniqueFd asked(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  std::array<char, 1024> request{};
+  REQUIRE(read_some(asked.get(), request).value_or(0) > 0);
+  client.signal(SIGINT);
+  const ChildResult left = client.wait();
+  CHECK(left.code == 28);
+  CHECK(left.err.find("posenode job list") != std::string::npos);
+  CHECK(left.err.find("before the job was submitted") == std::string::npos);
 }
 
 TEST_CASE("dev: a taken port is one clear line and exit code 2", "[e2e][bin]") {
