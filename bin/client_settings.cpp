@@ -41,7 +41,9 @@ class Reader {
     if (parsed) {
       into = *std::move(parsed);
     } else {
-      faults_.push_back(name + "=" + *value + ": " + parsed.error().detail);
+      // What stands before an @ is mostly a password.
+      const bool secret = value->find('@') != std::string::npos;
+      faults_.push_back(name + (secret ? "" : "=" + *value) + ": " + parsed.error().detail);
     }
   }
 

@@ -14,9 +14,11 @@
 #include "bin/market_host.hpp"
 #include "bin/new_key.hpp"
 #include "bin/node_host.hpp"
+#include "bin/private_process.hpp"
 #include "bin/runner_set.hpp"
 #include "bin/stop_signals.hpp"
 #include "bin/terminal.hpp"
+#include "http/server.hpp"
 #include "market/market.hpp"
 #include "market/settings.hpp"
 #include "node/config.hpp"
@@ -46,10 +48,29 @@ namespace fs = std::filesystem;
 
 constexpr std::uint64_t kCredentialsLimit = 64 * 1024;
 
+/// What an earlier start made up. Kind `rejected` when something of it is missing.
+Result<Environment> kept_credentials(const std::string& text, const fs::path& file) {
+  Result<Environment> kept = parse_env_file(text, file.string(), Environment());
+  if (!kept) return std::move(kept).error();
+  for (const char* name : {"SECP256K1_PRIVHEX",
+                           "MARKET_BOOTSTRAP_REG_SECRET",
+                           "MARKET_BOOTSTRAP_APP_KEY",
+                           "MARKET_BOOTSTRAP_APP_SECRET",
+                           "MARKET_BOOTSTRAP_USER_PASSWORD",
+                           "MARKET_BOOTSTRAP_DOMAIN"}) {
+    if (value_of(*kept, name)) continue;
+    return Error(ErrorKind::rejected,
+                 "dev_credentials",
+                 file.string() + " holds no " + name +
+                     ". Delete its folder to have everything made up anew");
+  }
+  return kept;
+}
+
 /// What a first start makes up, kept in the data folder for the next ones.
 Result<Environment> made_up_credentials(const fs::path& file, Rng& rng) {
   const Result<std::string> old = read_file(file, kCredentialsLimit);
-  if (old) return parse_env_file(*old, file.string(), Environment());
+  if (old) return kept_credentials(*old, file);
   if (old.error().kind != ErrorKind::not_found) return old.error();
   const NewKey key = make_key(rng);
   const Environment made{{"SECP256K1_PRIVHEX", key.hex.reveal()},
@@ -159,11 +180,6 @@ class Dev final {
   std::optional<Error> refused_;
 };
 
-int refuse(const Error& error) {
-  complain(error);
-  return kExitConfiguration;
-}
-
 int refuse(const std::vector<std::string>& faults) {
   for (const std::string& fault : faults) complain(fault);
   return kExitConfiguration;
@@ -174,10 +190,12 @@ int Dev::prepare() {
   if (options_.data.empty()) options_.data = default_folder(invocation_.environment, "dev");
   if (options_.data.empty()) return refuse({"--data is not given, and HOME is not set"});
   if (options_.write_env.empty()) options_.write_env = options_.data / "client.env";
+  const Result<http::ListenAddress> listen = http::parse_listen_address(options_.listen);
+  if (!listen) return failed(within("--listen", listen.error()));
   const Result<void> folder = make_folders(options_.data, 0700);
-  if (!folder.ok()) return refuse(within("--data", folder.error()));
+  if (!folder.ok()) return failed(within("--data", folder.error()));
   Result<Environment> made = made_up_credentials(options_.data / "credentials.env", rng_);
-  if (!made) return refuse(made.error());
+  if (!made) return failed(made.error());
   credentials_ = std::move(*made);
   const int market = open_market();
   return market != kExitOk ? market : build_node();
@@ -196,7 +214,7 @@ int Dev::open_market() {
   parsed.settings.data_dir = options_.data / "market";
   Result<std::unique_ptr<market::Market>> opened = market::Market::open(
       market_loop_.executor(), clock_, rng_, logger, std::move(parsed.settings));
-  if (!opened) return refuse(opened.error());
+  if (!opened) return failed(opened.error());
   market_ = std::move(*opened);
   return kExitOk;
 }
@@ -211,7 +229,7 @@ int Dev::build_node() {
                            log::stderr_sink());
   Result<std::unique_ptr<NodeHost>> built =
       NodeHost::build(control_.get_executor(), std::move(parsed.config), runners_, logger);
-  if (!built) return refuse(built.error());
+  if (!built) return failed(built.error());
   node_ = std::move(*built);
   return kExitOk;
 }
@@ -223,18 +241,19 @@ Awaitable<void> Dev::live() {
 }
 
 int Dev::serve() {
-  const Result<void> written =
+  const Result<HeldSecrets> written =
       write_client_env(options_.write_env, market_->bootstrapped(), market_->public_url());
-  if (!written.ok()) return refuse(written.error());
+  if (!written.ok()) return failed(written.error());
   std::future<void> market_ended =
       asio::co_spawn(market_loop_.executor(), market_->run(), asio::use_future);
   market_loop_.start();
-  announce(invocation_, *market_, runners_, options_.write_env);
 
+  // Before anybody is told that they are there: who is told may stop them.
   StopSignals signals(control_, [&](int count) {
     if (count == 1) node_->cancel_tasks();
     if (count >= 2) ::_exit(kExitForced);
   });
+  announce(invocation_, *market_, runners_, options_.write_env);
   std::exception_ptr failure;
   asio::co_spawn(control_, live(), [&](const std::exception_ptr& thrown) {
     failure = thrown;
@@ -245,17 +264,18 @@ int Dev::serve() {
   asio::post(market_loop_.context(), [this] { market_->request_stop(); });
   // A client may hold an answer open; nobody should wait for it.
   const bool ended = market_ended.wait_for(std::chrono::seconds(3)) == std::future_status::ready;
-  if (!ended) ::_exit(refused_ ? kExitConfiguration : kExitOk);
+  if (!ended) ::_exit(refused_ ? exit_code(*refused_) : kExitOk);
   market_loop_.stop();
   market_ended.get();
   if (failure) std::rethrow_exception(failure);
-  if (refused_) return refuse(*refused_);
+  if (refused_) return failed(*refused_);
   return kExitOk;
 }
 
 }  // namespace
 
 int dev_command(Invocation invocation, DevOptions options) {
+  keep_memory_private();
   Dev dev(std::move(invocation), std::move(options));
   return dev.run();
 }

@@ -23,8 +23,8 @@ namespace {
 /// Where a client reaches what listens at `address`.
 std::string reachable(const http::ListenAddress& listen) {
   std::string host = listen.address;
-  if (host.empty() || host == "0.0.0.0") host = "127.0.0.1";
-  if (host == "::") host = "::1";
+  // "::" is IPv4 too (http/server.cpp), and many a container has no IPv6.
+  if (host.empty() || host == "0.0.0.0" || host == "::") host = "127.0.0.1";
   if (host.find(':') != std::string::npos) host = "[" + host + "]";
   return "http://" + host + ":" + std::to_string(listen.port);
 }

@@ -10,13 +10,18 @@
 #include "bin/new_key.hpp"
 #include "bin/terminal.hpp"
 
+#include <cerrno>
 #include <filesystem>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 namespace pn::bin {
+
+namespace fs = std::filesystem;
 
 NewKey make_key(Rng& rng) {
   for (;;) {
@@ -27,19 +32,40 @@ NewKey make_key(Rng& rng) {
   }
 }
 
+namespace {
+
+/// Never over another file; whole and on the disk, or not at all.
+Result<void> write_key(const fs::path& out, const Secret<std::string>& hex) {
+  const Result<UniqueFd> file = create_new(out, 0600);
+  if (!file) {
+    std::error_code ignored;
+    if (!fs::exists(fs::symlink_status(out, ignored))) return file.error();
+    return Error(ErrorKind::rejected,
+                 "key_exists",
+                 out.string() + " exists, and a key is never written over another file");
+  }
+  Result<void> written = write_all(file->get(), hex.reveal() + "\n");
+  if (written && ::fsync(file->get()) != 0) written = from_errno(errno, "cannot fsync");
+  if (!written) {
+    ::unlink(out.c_str());
+    return within(out.string(), std::move(written).error());
+  }
+  const fs::path folder = out.has_parent_path() ? out.parent_path() : fs::path(".");
+  const Result<UniqueFd> parent = open_read(folder);
+  if (parent) ::fsync(parent->get());
+  return {};
+}
+
+}  // namespace
+
 /// The bare key goes to standard output, so that `posenode keygen >key` makes a
 /// SECP256K1_PRIVHEX_FILE; the address, which is no secret, to standard error.
 int keygen_command(const Invocation& invocation, const std::filesystem::path& out) {
   SystemRng rng;
   const NewKey key = make_key(rng);
   if (!out.empty()) {
-    const Result<UniqueFd> file = create_new(out, 0600);
-    Result<void> written =
-        file ? write_all(file->get(), key.hex.reveal() + "\n") : Result<void>(file.error());
-    if (!written.ok()) {
-      complain(written.error().detail + ". A key is never written over another file");
-      return kExitConfiguration;
-    }
+    const Result<void> written = write_key(out, key.hex);
+    if (!written.ok()) return failed(written.error());
   }
   if (invocation.json) {
     Json answer;

@@ -5,6 +5,7 @@
 #include "bin/exit_codes.hpp"
 #include "bin/log_setup.hpp"
 #include "bin/node_host.hpp"
+#include "bin/private_process.hpp"
 #include "bin/runner_set.hpp"
 #include "bin/stop_signals.hpp"
 #include "bin/terminal.hpp"
@@ -32,6 +33,7 @@ Awaitable<void> run_node(NodeHost& host, std::optional<Error>& refused) {
 }  // namespace
 
 int run_command(Invocation invocation) {
+  keep_memory_private();
   if (!load_environment(invocation)) return kExitConfiguration;
   node::ParsedConfig parsed = node::parse_config(invocation.environment, this_host());
   if (!parsed.faults.empty()) {
@@ -51,10 +53,7 @@ int run_command(Invocation invocation) {
   asio::io_context control(1);
   Result<std::unique_ptr<NodeHost>> host =
       NodeHost::build(control.get_executor(), std::move(config), runners, logger);
-  if (!host) {
-    complain(host.error());
-    return kExitConfiguration;
-  }
+  if (!host) return failed(host.error());
   StopSignals signals(control, [&](int count) {
     if (count == 1) (*host)->request_stop();
     if (count == 2) (*host)->cancel_tasks();
@@ -68,11 +67,7 @@ int run_command(Invocation invocation) {
   });
   control.run();
   if (failure) std::rethrow_exception(failure);
-  if (refused) {
-    complain(*refused);
-    return kExitConfiguration;
-  }
-  return kExitOk;
+  return refused ? failed(*refused) : kExitOk;
 }
 
 }  // namespace pn::bin

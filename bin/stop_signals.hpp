@@ -16,7 +16,6 @@ class StopSignals final {
   StopSignals& operator=(const StopSignals&) = delete;
 
   void stop() { signals_.cancel(); }
-  [[nodiscard]] int count() const { return count_; }
 
  private:
   void wait();

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -94,6 +95,27 @@ TEST_CASE("cli: keygen makes a key that is a file's content, and its address", "
   CHECK(posenode({"keygen", "--out", file}).code == 2);  // never over another key
 }
 
+TEST_CASE("cli: a key that cannot be written is no success", "[bin][cli]") {
+  const TestFolder folder;
+  const auto shell = [&](const std::string& script) {
+    Child child({"/bin/sh", "-c", script, POSENODE_BINARY, folder.file("key")},
+                {{"PATH", "/usr/bin:/bin"}});
+    return child.wait();
+  };
+  const ChildResult lost = shell(R"(exec "$0" keygen --json >/dev/full)");
+  CHECK(lost.code == 1);
+  CHECK(lost.err.find("standard output") != std::string::npos);
+  CHECK(lines(lost.err) == 1);
+  // No part of a key is left.
+  const ChildResult cut = shell(R"(trap '' XFSZ; ulimit -f 0; exec "$0" keygen --out "$1")");
+  CHECK(cut.code == 1);
+  CHECK(lines(cut.err) == 1);
+  CHECK_FALSE(std::filesystem::exists(folder.file("key")));
+  // A reader that has seen enough is no fault.
+  const ChildResult closed = shell(R"({ sleep 0.1; "$0" version; echo $? >&2; } | :)");
+  CHECK(closed.err == "0\n");
+}
+
 TEST_CASE("cli: run says every fault of its configuration at once, and no secret", "[bin][cli]") {
   const ChildResult result = posenode({"run"},
                                       {{"SECP256K1_PRIVHEX", "not-a-key-at-all"},
@@ -138,6 +160,7 @@ TEST_CASE("cli: a job that cannot be right is refused before anyone is asked", "
                    std::vector<std::string>{"--capability", "/noop/v1", "--input", "/absent.jpg"},
                    std::vector<std::string>{"--capability", "/noop/v1", "--input", "/tmp"},
                    std::vector<std::string>{"--capability", "/noop/v1", "--count", "0"},
+                   std::vector<std::string>{"--capability", "/noop/v1", "--max-attempts", "101"},
                    std::vector<std::string>{"/absent.json"},
                    std::vector<std::string>{folder.file("bad.json")});
   std::vector<std::string> arguments{"job", "submit"};
@@ -147,7 +170,38 @@ TEST_CASE("cli: a job that cannot be right is refused before anyone is asked", "
   CHECK(lines(result.err) == 1);
 }
 
+TEST_CASE("cli: a spec file stands alone", "[bin][cli]") {
+  const TestFolder folder;
+  REQUIRE(write_file(folder.file("spec.json"), R"({"tasks":[]})").ok());
+  const auto [option, value] = GENERATE(std::pair("--capability", "/noop/v1"),
+                                        std::pair("--input", "x"),
+                                        std::pair("--meta", "{}"),
+                                        std::pair("--count", "1"),
+                                        std::pair("--label", "x"),
+                                        std::pair("--priority", "1"),
+                                        std::pair("--max-attempts", "1"),
+                                        std::pair("--name", "x"),
+                                        std::pair("--type", "x"));
+  const ChildResult result =
+      posenode({"job", "submit", folder.file("spec.json"), option, value}, client_settings());
+  CHECK(result.code == 2);
+  CHECK(result.err.find(option) != std::string::npos);
+  CHECK(lines(result.err) == 1);
+}
+
+TEST_CASE("cli: a URL's password is not said again", "[bin][cli]") {
+  Settings settings = client_settings();
+  settings["DDS_BASE_URL"] = "https://user:pa55@host";
+  const ChildResult result = posenode({"job", "list"}, settings);
+  CHECK(result.code == 2);
+  CHECK(result.err.find("DDS_BASE_URL") != std::string::npos);
+  CHECK(result.err.find("pa55") == std::string::npos);
+}
+
 TEST_CASE("cli: healthcheck of a node that is not there fails", "[bin][cli]") {
+  const std::string any = GENERATE(":1", "[::]:1");  // heard on IPv4 also where there is no IPv6
+  CHECK(posenode({"healthcheck"}, {{"STATUS_ADDR", any}}).err.find("http://127.0.0.1:1 ") !=
+        std::string::npos);
   const ChildResult dead = posenode({"healthcheck"}, {{"STATUS_ADDR", "0.0.0.0:1"}});
   CHECK(dead.code == 1);
   CHECK(dead.err.find("127.0.0.1:1") != std::string::npos);
