@@ -1,6 +1,5 @@
 #include "market/answers.hpp"
 
-#include "base/awaitable.hpp"
 #include "base/json.hpp"
 #include "base/log.hpp"
 #include "base/result.hpp"
