@@ -172,8 +172,9 @@ TEST_CASE("jobs: task classes that could not be read are read by the sweep", "[m
   };
   std::optional<Answer> answer;
   const std::string spec = m.job().dump();
+  const http::Headers headers;
   const auto submitting = [&]() -> Awaitable<void> {
-    answer = co_await m.send(http::Method::post, "/v1/jobs", "Bearer " + grant, spec, {});
+    answer = co_await m.send(http::Method::post, "/v1/jobs", "Bearer " + grant, spec, headers);
   };
   Started started(m.loop, submitting());
   // The job is committed on the writer's thread while the loop stands still; then the look fails.

@@ -3,7 +3,6 @@
 #include "base/ids.hpp"
 
 #include <optional>
-#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
