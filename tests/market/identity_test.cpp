@@ -1,6 +1,7 @@
 #include "auth/siwe.hpp"
 #include "auth/wallet.hpp"
 #include "base/encoding.hpp"
+#include "base/secret.hpp"
 #include "base/time.hpp"
 #include "http/types.hpp"
 #include "tests/http/raw_client.hpp"
