@@ -7,6 +7,7 @@
 #include "bin/domain_data.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/terminal.hpp"
+#include "storage/cid.hpp"
 
 #include <algorithm>
 #include <cctype>
@@ -39,7 +40,7 @@ Json json_of(const DataItem& item) {
 /// The item whose id or name the user gave; kind `not_found`, or `rejected` when a name is not
 /// enough to tell two apart.
 Awaitable<Result<DataItem>> find(Client& client, std::string text, std::string type) {
-  if (is_data_id(text)) {
+  if (storage::is_uuid(text)) {
     DataId id(text);
     Result<DataItem> item = co_await client.data.describe(std::move(id));
     // A name may look like anything.

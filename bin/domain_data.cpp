@@ -11,7 +11,6 @@
 #include "base/rng.hpp"
 #include "base/secret.hpp"
 #include "bin/client_session.hpp"
-#include "http/url.hpp"
 #include "storage/cid.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_client.hpp"
@@ -23,7 +22,6 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -76,15 +74,6 @@ Result<Hashed> hash_file(const std::filesystem::path& file) {
 }
 
 }  // namespace
-
-bool is_data_id(std::string_view text) {
-  // storage knows what an id looks like; where it would be fetched from does not matter here.
-  static const http::Url anywhere = http::Url::parse("http://localhost").value();
-  const Cid cid{std::string(text)};
-  const DomainId any_domain("any");
-  const Result<storage::DataQuery> query = storage::parse_cid(cid, anywhere, any_domain);
-  return query && query->ids.size() == 1 && query->ids.front().str() == text;
-}
 
 DomainData::DomainData(ClientSession& session, Clock& clock, Rng& rng, ThreadPool& io)
     : session_(session),

@@ -25,9 +25,6 @@ struct DataFilter {
   std::string data_type;
 };
 
-/// Whether a text has the form of a data item's id.
-bool is_data_id(std::string_view text);
-
 /// What came of sending a file.
 struct PutFile {
   DataItem item;

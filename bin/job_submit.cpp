@@ -11,6 +11,7 @@
 #include "bin/job_follow.hpp"
 #include "bin/job_spec.hpp"
 #include "bin/terminal.hpp"
+#include "storage/cid.hpp"
 
 #include <algorithm>
 #include <array>
@@ -39,7 +40,7 @@ constexpr std::size_t kUploadsAtOnce = 4;
 Error bad_usage(std::string what) { return {ErrorKind::rejected, "usage", std::move(what)}; }
 
 bool is_reference(std::string_view text) {
-  return is_data_id(text) || text.starts_with("http://") || text.starts_with("https://") ||
+  return storage::is_uuid(text) || text.starts_with("http://") || text.starts_with("https://") ||
          text.starts_with("/api/v1/domains/");
 }
 

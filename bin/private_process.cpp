@@ -1,5 +1,6 @@
 #include "bin/private_process.hpp"
 
+#include <linux/prctl.h>
 #include <sys/prctl.h>
 
 namespace pn::bin {

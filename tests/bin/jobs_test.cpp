@@ -5,7 +5,6 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "bin/artifact_paths.hpp"
-#include "bin/domain_data.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/job_follow.hpp"
 #include "bin/job_spec.hpp"
@@ -148,20 +147,6 @@ TEST_CASE("job: watching costs the same for every job", "[bin][job]") {
   CHECK(watch_pause(Millis(100), 3'000) == Millis(3'000));
   CHECK(watch_pause(Millis(1'000), 200) == Millis(1'000));
   CHECK(watch_pause(Millis(1'000), 1'000'000) == Millis(10'000));
-}
-
-TEST_CASE("data: what has the form of an id", "[bin][data]") {
-  CHECK(is_data_id("0190a1b2-0000-4000-8000-00000000000f"));
-  CHECK(is_data_id("0190A1B2-0000-4000-8000-00000000000F"));
-  for (const char* other : {"",
-                            "photo.jpg",
-                            "0190a1b2-0000-4000-8000-00000000000",
-                            "0190a1b2-0000-4000-8000-00000000000g",
-                            "http://localhost/api/v1/domains/any/data/x",
-                            "/api/v1/domains/any/data/x"}) {
-    INFO(other);
-    CHECK_FALSE(is_data_id(other));
-  }
 }
 
 TEST_CASE("job: a spec from options", "[bin][job]") {
