@@ -1,5 +1,6 @@
 #include "bin/cli.hpp"
 
+#include "base/result.hpp"
 #include "bin/commands.hpp"
 #include "bin/environment.hpp"
 #include "bin/exit_codes.hpp"
