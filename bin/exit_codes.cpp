@@ -6,6 +6,9 @@
 namespace pn::bin {
 
 int exit_code(const Error& error) {
+  // To a node's task these two are the machine's fault; at a terminal, the one who set it up mends
+  // it.
+  if (error.code == "file_denied" || error.code == "plain_http") return kExitConfiguration;
   switch (error.kind) {
     case ErrorKind::retry:
     case ErrorKind::restart:

@@ -74,7 +74,8 @@ Awaitable<Result<Response>> CurlClient::send(Request request) {
   const std::shared_ptr<Shared> shared = shared_;
   const bool plain = request.url.scheme() == "http" && !request.url.is_loopback();
   if (plain && !shared->settings.options.allow_plain_http) {
-    co_return Error(ErrorKind::rejected,
+    // This process's own setting: what asked for the URL is not at fault, another node may take it.
+    co_return Error(ErrorKind::internal,
                     "plain_http",
                     "plain http to " + request.url.host() +
                         " is refused; use https, or set ALLOW_PLAIN_HTTP=true on a network you "

@@ -198,6 +198,8 @@ TEST_CASE("exit codes: by what the caller may do next", "[bin][exit]") {
   CHECK(code(ErrorKind::unauthorized, "http_401") == 3);
   CHECK(code(ErrorKind::corrupt, "json_field") == 1);
   CHECK(code(ErrorKind::internal, "file_io") == 1);
+  CHECK(code(ErrorKind::internal, "file_denied") == 2);
+  CHECK(code(ErrorKind::internal, "plain_http") == 2);
   JobRecord job;
   for (const auto& [status, want] :
        {std::pair{"completed", 0}, {"failed", 10}, {"canceled", 11}, {"running", 28}}) {

@@ -282,7 +282,7 @@ TEST_CASE("curl client: plain http to other hosts needs leave", "[http][client]"
   World world;
   const Result<Response> response = world.send(Request(*Url::parse("http://market.example.org/x")));
   REQUIRE_FALSE(response.ok());
-  CHECK(response.error().kind == ErrorKind::rejected);
+  CHECK(response.error().kind == ErrorKind::internal);
   CHECK_THAT(response.error().detail, Catch::Contains("ALLOW_PLAIN_HTTP"));
 }
 
