@@ -246,9 +246,9 @@ class Reader {
     faults.push_back(shown(row, value) + ": must be " + what_it_must_be(row));
   }
 
-  /// "NAME=value", or "NAME" alone when the value is secret.
+  /// "NAME=value", or "NAME" alone when the value is secret; what stands before an @ mostly is.
   static std::string shown(const Setting& row, std::string_view value) {
-    if (row.secret) return std::string(row.name);
+    if (row.secret || value.find('@') != std::string_view::npos) return std::string(row.name);
     return std::string(row.name) + "=" + std::string(value.substr(0, 200));
   }
 

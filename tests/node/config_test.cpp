@@ -334,9 +334,10 @@ TEST_CASE("config: what is required and missing is named, all of it at once", "[
 }
 
 TEST_CASE("config: a secret's value is never shown", "[node][config]") {
-  const ParsedConfig parsed =
-      with({{"SECP256K1_PRIVHEX", "5ec7e7"}, {"HTTPS_PROXY", "http://me:5ec7e7 x@p"}});
-  REQUIRE(parsed.faults.size() == 2);
+  const ParsedConfig parsed = with({{"SECP256K1_PRIVHEX", "5ec7e7"},
+                                    {"HTTPS_PROXY", "http://me:5ec7e7 x@p"},
+                                    {"DDS_BASE_URL", "https://me:5ec7e7@dds.example"}});
+  REQUIRE(parsed.faults.size() == 3);
   for (const std::string& fault : parsed.faults) CHECK(fault.find("5ec7e7") == std::string::npos);
 }
 

@@ -119,17 +119,17 @@ struct NodeFixture {
   TaskParts& parts() {
     if (!made_parts) {
       made_parts = std::make_unique<TaskParts>(TaskParts{loop.executor(),
-                                                     loop.executor(),
-                                                     pool,
-                                                     pool,
-                                                     loop.clock,
-                                                     rng,
-                                                     client,
-                                                     receipts,
-                                                     ports,
-                                                     registry,
-                                                     config,
-                                                     logger});
+                                                         loop.executor(),
+                                                         pool,
+                                                         pool,
+                                                         loop.clock,
+                                                         rng,
+                                                         client,
+                                                         receipts,
+                                                         ports,
+                                                         registry,
+                                                         config,
+                                                         logger});
     }
     return *made_parts;
   }
