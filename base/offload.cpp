@@ -75,6 +75,7 @@ Awaitable<void> run_on_pool(ThreadPool& pool,
   asio::cancellation_slot slot = state.slot();
   // Nothing else uses the slot meanwhile: the wait below has none.
   if (slot.is_connected()) slot.assign([&stop](asio::cancellation_type) { stop = true; });
+  if (state.cancelled() != asio::cancellation_type::none) stop = true;  // before we came
   std::exception_ptr thrown;
   try {
     co_await run_on_pool(pool, work);

@@ -139,6 +139,7 @@ Answer AccountHandlers::access_token(http::ServerRequest& request) {
   if (request.bearer()) {
     const auto left = account->expires - context_.clock.system_now();
     ttl = std::min(ttl, std::chrono::floor<std::chrono::seconds>(left));
+    if (ttl < std::chrono::seconds(1)) co_return refused();  // it would be over when it arrives
   }
   const MintedToken token =
       context_.tokens.mint_account(account->type, account->subject, account->organization, ttl);

@@ -82,7 +82,10 @@ Awaitable<Result<std::optional<Lease>>> JobsService::claim(NodeId node,
         co_return std::optional<Lease>();
       }
       Result<std::optional<ClaimedRow>> row = co_await claim_once(node, classes);
-      if (!row.ok()) co_return std::move(row).error();
+      if (!row.ok()) {
+        queue_.hand_on(classes);  // the task is still there, for who comes through
+        co_return std::move(row).error();
+      }
       if (row->has_value()) {
         Lease lease;
         lease.row = std::move(**row);

@@ -163,9 +163,11 @@ struct Watched {
 /// Kills all that descends from us, wherever it went: what loses its parent becomes our child.
 [[noreturn]] void end_all(Watched& watched) {
   constexpr int kPauseMs = 5;
-  for (;;) {
-    // Without the list at least the group goes, and we, who are of it.
-    if (!kill_children()) ::kill(0, SIGKILL);
+  constexpr int kRounds = 2'000;  // ten seconds: somebody waits for us, and must get the slot back
+  for (int round = 0;; ++round) {
+    // Without the list, or with a child that cannot be killed (a driver's sleep, another user's),
+    // at least the group goes, and we, who are of it.
+    if (!kill_children() || round == kRounds) ::kill(0, SIGKILL);
     int status = 0;
     pid_t gone = 0;
     while ((gone = ::waitpid(-1, &status, WNOHANG)) > 0) watched.note(gone, status);

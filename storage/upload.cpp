@@ -137,10 +137,12 @@ Awaitable<Result<UploadLimits>> Upload::limits() {
   const Result<http::Response> answer = co_await calls_.exchange(std::move(request));
   if (!answer.ok()) co_return within("upload limits", answer.error());
   UploadLimits out;
-  if (answer->status != 404) {  // which is an old server: one request, whatever the size
+  // A server without this call is an old one: one request, whatever the size.
+  const bool old = answer->status == 404 || answer->status == 405 || answer->status == 501;
+  if (!old) {
     const Result<http::Response> good = success(answer);
-    const Result<UploadLimits> parsed =
-        good.ok() ? parse_limits(good->body) : Result<UploadLimits>(good.error());
+    if (!good.ok()) co_return within("upload limits", good.error());
+    const Result<UploadLimits> parsed = parse_limits(good->body);
     // Guessing "no limits" would send in one request what the server refuses for good.
     if (!parsed.ok()) {
       co_return Error(ErrorKind::retry,

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include <boost/asio/this_coro.hpp>
+#include <boost/system/system_error.hpp>
 #include <catch2/catch.hpp>
 
 namespace pn {
@@ -111,6 +112,30 @@ TEST_CASE("offload: cancellation stops stoppable work, then is thrown", "[base][
   CHECK(started.done());
   CHECK(started.failed());
   CHECK_FALSE(answered);
+}
+
+TEST_CASE("offload: who was cancelled before is stopped too", "[base][mt]") {
+  TestLoop loop;
+  ThreadPool pool("test", 1);
+  bool stopped = false;
+  const auto body = [&]() -> Awaitable<void> {
+    co_await asio::this_coro::throw_if_cancelled(false);
+    try {
+      co_await loop.clock.sleep_for(std::chrono::hours(1));
+    } catch (const boost::system::system_error&) {
+      stopped = false;  // latched; this caller looks for itself
+    }
+    const auto work = [&](const std::atomic<bool>& stop) { stopped = stop; };
+    co_await offload_stoppable(pool, work);
+  };
+  testing::Started started(loop, body());
+  loop.poll();
+  started.cancel();
+  loop.context.restart();
+  while (!started.done() && loop.context.run_one() > 0) {
+  }
+  CHECK(stopped);
+  CHECK(started.failed());
 }
 
 TEST_CASE("offload: what is shielded is not stopped", "[base][mt]") {

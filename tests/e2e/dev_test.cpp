@@ -16,6 +16,7 @@
 #include <catch2/catch.hpp>
 #include <netinet/in.h>
 #include <nlohmann/json.hpp>
+#include <poll.h>
 #include <sys/socket.h>
 
 // The real binary over real sockets: a marketplace and a node, and a client of them.
@@ -237,6 +238,8 @@ TEST_CASE("dev: who leaves while a job is being submitted is not told that it wa
        "/noop/v1"},
       {{"PATH", "/usr/bin:/bin"},
        {"DMS_BASE_URL", "http://127.0.0.1:" + std::to_string(ntohs(at.sin_port)) + "/v1"}});
+  pollfd arrival{.fd = listener.get(), .events = POLLIN, .revents = 0};
+  REQUIRE(::poll(&arrival, 1, 20'000) == 1);
   const UniqueFd asked(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
   std::array<char, 1024> request{};
   REQUIRE(read_some(asked.get(), request).value_or(0) > 0);

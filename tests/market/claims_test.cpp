@@ -162,6 +162,11 @@ TEST_CASE("jobs: a task that could not be leased is refused when it is submitted
 
 TEST_CASE("jobs: task classes that could not be read are read by the sweep", "[market][jobs][mt]") {
   MarketFixture m;
+  m.stop();
+  std::vector<std::string> lines;
+  m.logger = log::Logger({log::Level::error, log::Format::json},
+                         [&](log::Level, std::string_view line) { lines.emplace_back(line); });
+  m.start();
   const std::string grant = m.grant();
   const Node node = m.node(1);
   const auto other = open_session(m.settings.data_dir / "market.sqlite", false);
@@ -178,14 +183,18 @@ TEST_CASE("jobs: task classes that could not be read are read by the sweep", "[m
   };
   Started started(m.loop, submitting());
   // The job is committed on the writer's thread while the loop stands still; then the look fails.
-  for (int waits = 0; jobs() == 0 && !answer && waits < 10'000; ++waits) {
+  const auto end = std::chrono::steady_clock::now() + seconds(20);
+  while (jobs() == 0 && !answer && std::chrono::steady_clock::now() < end) {
     m.loop.context.restart();
     if (m.loop.context.poll_one() == 0) std::this_thread::yield();
     for (int looks = 0; looks < 20 && jobs() == 0; ++looks) std::this_thread::yield();
   }
+  REQUIRE(jobs() == 1);
   execute(*other, "ALTER TABLE task_classes RENAME COLUMN capability TO hidden");
   m.until([&] { return answer.has_value(); });
   CHECK(answer->status == 200);
+  REQUIRE(lines.size() == 1);
+  CHECK_THAT(lines[0], Catch::Contains("classes.failed"));
   execute(*other, "ALTER TABLE task_classes RENAME COLUMN hidden TO capability");
   m.loop.advance(seconds(31));
   Answer claimed;

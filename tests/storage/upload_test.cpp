@@ -140,11 +140,11 @@ TEST_CASE("upload: an old server without parts updates in one request", "[storag
 TEST_CASE("upload: limits that the server does not tell are not guessed", "[storage][upload]") {
   Fixture f;
   f.server.request_max = 100;
-  const auto [status, body] = GENERATE(table<int, const char*>({
-      {500, "{}"},
-      {503, "{}"},
-      {403, "{}"},
-      {200, "<html>"},
+  const auto [status, body, kind, code] = GENERATE(table<int, const char*, ErrorKind, const char*>({
+      {500, "{}", ErrorKind::retry, "http_500"},
+      {503, "{}", ErrorKind::retry, "http_503"},
+      {403, "{}", ErrorKind::rejected, "http_403"},
+      {200, "<html>", ErrorKind::retry, "limits_unknown"},
   }));
   INFO(status);
   bool fails = true;
@@ -154,12 +154,23 @@ TEST_CASE("upload: limits that the server does not tell are not guessed", "[stor
   };
   const auto item = f.upload_file(pattern(2500));
   REQUIRE_FALSE(item.ok());
-  CHECK(item.error().kind == ErrorKind::retry);
-  CHECK(item.error().code == "limits_unknown");
+  CHECK(item.error().kind == kind);
+  CHECK(item.error().code == code);
   CHECK(f.server.count("POST /data") == 0);
   fails = false;  // and the failure is not remembered
   REQUIRE(f.upload_file(pattern(2500)).ok());
   CHECK(f.server.count("POST /data/multipart") == 2);
+}
+
+TEST_CASE("upload: a server that has no such call gets one request", "[storage][upload]") {
+  Fixture f;
+  const int status = GENERATE(404, 405, 501);
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (request.path == "/api/v1/info") return http::ServerResponse::json(status, "{}");
+    return std::nullopt;
+  };
+  REQUIRE(f.upload_file(pattern(2500)).ok());
+  CHECK(f.server.count("POST /data") == 1);
 }
 
 TEST_CASE("upload: names that the server would refuse are not sent", "[storage][upload]") {
