@@ -1,6 +1,7 @@
 #include "base/file.hpp"
 #include "node/settings.hpp"
 #include "tests/support/child.hpp"
+#include "tests/support/temp_folder.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -85,7 +86,7 @@ TEST_CASE("cli: keygen makes a key that is a file's content, and its address", "
   CHECK(json["SECP256K1_PRIVHEX"].get<std::string>().size() == 64);
   CHECK(json["address"].get<std::string>().size() == 42);
 
-  const TestFolder folder;
+  const TempFolder folder;
   const std::string file = folder.file("key");
   const ChildResult written = posenode({"keygen", "--out", file});
   CHECK(written.code == 0);
@@ -96,7 +97,7 @@ TEST_CASE("cli: keygen makes a key that is a file's content, and its address", "
 }
 
 TEST_CASE("cli: a key that cannot be written is no success", "[bin][cli]") {
-  const TestFolder folder;
+  const TempFolder folder;
   const auto shell = [&](const std::string& script) {
     Child child({"/bin/sh", "-c", script, POSENODE_BINARY, folder.file("key")},
                 {{"PATH", "/usr/bin:/bin"}});
@@ -141,7 +142,7 @@ TEST_CASE("cli: client commands say what is not set, at once", "[bin][cli]") {
 }
 
 TEST_CASE("cli: an environment file that cannot be used is named with its lines", "[bin][cli]") {
-  const TestFolder folder;
+  const TempFolder folder;
   REQUIRE(write_file(folder.file("x.env"), "A=1\nB C\n").ok());
   const ChildResult bad = posenode({"job", "list", "--env-file", folder.file("x.env")});
   CHECK(bad.code == 2);
@@ -150,7 +151,7 @@ TEST_CASE("cli: an environment file that cannot be used is named with its lines"
 }
 
 TEST_CASE("cli: a job that cannot be right is refused before anyone is asked", "[bin][cli]") {
-  const TestFolder folder;
+  const TempFolder folder;
   REQUIRE(write_file(folder.file("bad.json"), "{").ok());
   const std::vector<std::string> rest =
       GENERATE_REF(std::vector<std::string>{},
@@ -171,7 +172,7 @@ TEST_CASE("cli: a job that cannot be right is refused before anyone is asked", "
 }
 
 TEST_CASE("cli: a spec file stands alone", "[bin][cli]") {
-  const TestFolder folder;
+  const TempFolder folder;
   REQUIRE(write_file(folder.file("spec.json"), R"({"tasks":[]})").ok());
   const auto [option, value] = GENERATE(std::pair("--capability", "/noop/v1"),
                                         std::pair("--input", "x"),

@@ -2,6 +2,7 @@
 
 #include "base/file.hpp"
 #include "base/result.hpp"
+#include "tests/support/temp_folder.hpp"
 
 #include <cstdlib>
 #include <filesystem>
@@ -59,18 +60,16 @@ TEST_CASE("env file: every bad line is named", "[bin][env]") {
 }
 
 TEST_CASE("env file: the real environment wins over it", "[bin][env]") {
-  std::string folder = (std::filesystem::temp_directory_path() / "pn-env.XXXXXX").string();
-  REQUIRE(::mkdtemp(folder.data()) != nullptr);
-  const std::filesystem::path file = std::filesystem::path(folder) / "x.env";
+  const pn::testing::TempFolder folder;
+  const std::filesystem::path file = folder.file("x.env");
   REQUIRE(write_file(file, "A=file\nB=file\n").ok());
   Environment environment{{"A", "real"}};
   CHECK(load_env_file(file, environment).ok());
   CHECK(environment == Environment{{"A", "real"}, {"B", "file"}});
   CHECK(load_env_file("", environment).ok());
-  const Result<void> missing = load_env_file(folder + "/absent", environment);
+  const Result<void> missing = load_env_file(folder.file("absent"), environment);
   REQUIRE_FALSE(missing.ok());
   CHECK(missing.error().kind == ErrorKind::not_found);
-  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("environment: an empty value is an absent one", "[bin][env]") {

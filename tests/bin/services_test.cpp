@@ -1,6 +1,7 @@
 #include "base/file.hpp"
 #include "base/result.hpp"
 #include "tests/support/child.hpp"
+#include "tests/support/temp_folder.hpp"
 
 #include <array>
 #include <chrono>
@@ -14,8 +15,10 @@
 #include <catch2/catch.hpp>
 #include <netinet/in.h>
 #include <nlohmann/json.hpp>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,7 +35,7 @@ namespace fs = std::filesystem;
 const std::map<std::string, std::string> kEnvironment{{"PATH", "/usr/bin:/bin"},
                                                       {"SFM_COLMAP", "/nonexistent/colmap"}};
 
-std::vector<std::string> market(const TestFolder& folder, std::vector<std::string> more = {}) {
+std::vector<std::string> market(const TempFolder& folder, std::vector<std::string> more = {}) {
   std::vector<std::string> out{
       POSENODE_BINARY, "market", "--listen", "127.0.0.1:0", "--data", folder.file("market")};
   out.insert(out.end(), more.begin(), more.end());
@@ -67,7 +70,7 @@ UniqueFd connect_to(std::uint16_t port) {
 
 TEST_CASE("market: a bad --listen is refused before anything is made", "[bin][market]") {
   const std::string command = GENERATE("market", "dev");
-  const TestFolder folder;
+  const TempFolder folder;
   Child child({POSENODE_BINARY, command, "--listen", "nonsense", "--data", folder.file("data")},
               kEnvironment);
   const ChildResult refused = child.wait();
@@ -77,7 +80,7 @@ TEST_CASE("market: a bad --listen is refused before anything is made", "[bin][ma
 }
 
 TEST_CASE("market: what a file holds is not printed too", "[bin][market]") {
-  const TestFolder folder;
+  const TempFolder folder;
   const std::string file = folder.file("market.env");
   const ChildResult first = started_and_stopped(market(folder, {"--write-env", file}));
   CHECK(first.code == 0);
@@ -98,7 +101,7 @@ TEST_CASE("market: what a file holds is not printed too", "[bin][market]") {
 }
 
 TEST_CASE("market: secrets are not lost where --write-env cannot be written", "[bin][market]") {
-  const TestFolder folder;
+  const TempFolder folder;
   REQUIRE(write_file(folder.file("file"), "").ok());
   Child child(market(folder, {"--write-env", folder.file("file/market.env")}), kEnvironment);
   const ChildResult refused = child.wait();
@@ -112,7 +115,7 @@ TEST_CASE("market: secrets are not lost where --write-env cannot be written", "[
 
 TEST_CASE("market: the first signal waits for what is under way, the second does not",
           "[bin][market]") {
-  const TestFolder folder;
+  const TempFolder folder;
   Child child(market(folder, {"--json"}), kEnvironment);
   REQUIRE(child.wait_for("}\n", 20s));
   const auto port = nlohmann::json::parse(child.seen().out)["port"].get<std::uint16_t>();
@@ -125,17 +128,19 @@ TEST_CASE("market: the first signal waits for what is under way, the second does
   REQUIRE(read_some(client.get(), buffer).value_or(0) > 0);  // the market reads the body now
   child.signal(SIGINT);
   CHECK_FALSE(child.wait_for("this never comes", 1s));  // a second, or the end of its output
+  // NOLINTBEGIN(misc-include-cleaner): sys/wait.h, by way of bits/
   siginfo_t ended_early{};
   const auto id = static_cast<id_t>(child.pid());
   REQUIRE(::waitid(P_PID, id, &ended_early, WEXITED | WNOHANG | WNOWAIT) == 0);
   CHECK(ended_early.si_pid == 0);
+  // NOLINTEND(misc-include-cleaner)
   child.signal(SIGTERM);
   const ChildResult ended = child.wait(20s);
   CHECK(ended.code == 0);
 }
 
 TEST_CASE("services: a fault of the machine is no fault of the configuration", "[bin][exit]") {
-  const TestFolder folder;
+  const TempFolder folder;
   SECTION("no byte can be written") {
     const std::string command = GENERATE("market", "dev");
     Child child({"/bin/sh",
@@ -167,7 +172,7 @@ TEST_CASE("services: a fault of the machine is no fault of the configuration", "
 }
 
 TEST_CASE("dev: credentials that lack something are named", "[bin][dev]") {
-  const TestFolder folder;
+  const TempFolder folder;
   fs::create_directory(folder.file("dev"));
   REQUIRE(write_file(folder.file("dev/credentials.env"), "MARKET_BOOTSTRAP_DOMAIN=dev\n").ok());
   Child child({POSENODE_BINARY, "dev", "--listen", "127.0.0.1:0", "--data", folder.file("dev")},
@@ -179,10 +184,10 @@ TEST_CASE("dev: credentials that lack something are named", "[bin][dev]") {
 
 TEST_CASE("services: no program of the same user can read the keys", "[bin][security]") {
   const std::string command = GENERATE("run", "market", "dev");
-  const TestFolder folder;
+  const TempFolder folder;
   // Root can read everything: as root, another user does it.
   const bool root = ::geteuid() == 0;
-  REQUIRE(::chmod(folder.path().c_str(), 0777) == 0);
+  REQUIRE(::chmod(folder.path.c_str(), 0777) == 0);
   std::vector<std::string> arguments;
   if (root) {
     arguments = {"/usr/bin/setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"};

@@ -1,6 +1,7 @@
 #include "base/file.hpp"
 #include "base/result.hpp"
 #include "tests/support/child.hpp"
+#include "tests/support/temp_folder.hpp"
 
 #include <algorithm>
 #include <array>
@@ -17,7 +18,9 @@
 #include <netinet/in.h>
 #include <nlohmann/json.hpp>
 #include <poll.h>
+#include <sys/poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 // The real binary over real sockets: a marketplace and a node, and a client of them.
 
@@ -68,7 +71,7 @@ class Dev {
   [[nodiscard]] std::string file(const std::string& name) const { return folder_.file(name); }
 
  private:
-  TestFolder folder_;
+  TempFolder folder_;
   std::optional<Child> child_;
 };
 
@@ -223,7 +226,7 @@ TEST_CASE("dev: who leaves while a job is being submitted is not told that it wa
   sockaddr_in at{};
   at.sin_family = AF_INET;
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof at;
+  socklen_t size = sizeof at;  // NOLINT(misc-include-cleaner): sys/socket.h, by way of bits/
   auto* const address = reinterpret_cast<sockaddr*>(&at);
   REQUIRE(::bind(listener.get(), address, size) == 0);
   REQUIRE(::listen(listener.get(), 1) == 0);
@@ -255,7 +258,7 @@ TEST_CASE("dev: a taken port is one clear line and exit code 2", "[e2e][bin]") {
   const std::string env = bytes_of(dev.file("client.env"));
   const std::size_t at = env.find("DDS_BASE_URL=http://") + 20;
   const std::string listen = env.substr(at, env.find('\n', at) - at);
-  const TestFolder other;
+  const TempFolder other;
   Child second({POSENODE_BINARY, "dev", "--listen", listen, "--data", other.file("dev")},
                {{"PATH", "/usr/bin:/bin"}});
   const ChildResult refused = second.wait();

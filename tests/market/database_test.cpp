@@ -5,6 +5,7 @@
 #include "market/migrations.hpp"
 #include "market/sqlite.hpp"
 #include "tests/support/fake_clock.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <array>
@@ -28,19 +29,9 @@ namespace pn::market {
 namespace {
 using testing::TestLoop;
 
-/// A folder of its own; blanks and "=" in its name, because SOCI parses its connection string.
-struct Folder {
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "pn db=x XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  std::filesystem::path path;
-};
-
 struct Opened {
-  Folder folder;
+  // Blanks and "=", because SOCI parses its connection string.
+  pn::testing::TempFolder folder{"pn db=x "};
   TestLoop loop;
   std::unique_ptr<Database> database;
 
@@ -172,7 +163,7 @@ TEST_CASE("database: a reader may not write", "[market][db][mt]") {
 }
 
 TEST_CASE("database: a file that is no database is named", "[market][db]") {
-  Folder folder;
+  pn::testing::TempFolder folder{"pn db=x "};
   testing::FakeClock clock;
   std::ofstream(folder.path / "m.sqlite") << std::string(4096, 'x');
   const auto opened = Database::open(folder.path / "m.sqlite", clock, {});
@@ -200,7 +191,7 @@ TEST_CASE("migrations: numbered without a gap, applied once, never changed", "[m
   int expected = 1;
   for (const Migration& step : migrations()) CHECK(step.number == expected++);
 
-  Folder folder;
+  pn::testing::TempFolder folder{"pn db=x "};
   testing::FakeClock clock;
   const auto session = open_session(folder.path / "m.sqlite", false);
   const std::array first{Migration{1, "one", "CREATE TABLE a(x INTEGER)"}};

@@ -6,6 +6,7 @@
 #include "market/sqlite.hpp"
 #include "tests/http/raw_client.hpp"
 #include "tests/support/fake_rng.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <cstdint>
@@ -17,7 +18,6 @@
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
-#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp
 #include <unistd.h>
 
 namespace pn::market {
@@ -76,8 +76,8 @@ class TestBlobs final : public BlobStore {
 /// A domain server on a free port, over a database and files of its own.
 class DomainServer {
  public:
-  DomainServer() : folder_(make_folder()) {
-    auto database = Database::open(folder_ / "m.sqlite", loop.clock, {});
+  DomainServer() : folder_("posenode-", home()) {
+    auto database = Database::open(folder_.path / "m.sqlite", loop.clock, {});
     REQUIRE(database.ok());
     database_ = std::move(*database);
     const std::function<Result<void>(soci::session&)> domains =
@@ -89,7 +89,7 @@ class DomainServer {
       return {};
     };
     REQUIRE(database_->write_now<void>(domains).ok());
-    auto blobs = FileBlobs::open(folder_ / "blobs", pool_, rng);
+    auto blobs = FileBlobs::open(folder_.path / "blobs", pool_, rng);
     REQUIRE(blobs.ok());
     files_ = std::move(*blobs);
     blobs_ = std::make_unique<TestBlobs>(*files_, disk);
@@ -103,7 +103,6 @@ class DomainServer {
     served_.reset();
     service_.reset();
     settle_files();
-    std::filesystem::remove_all(folder_);
   }
   DomainServer(const DomainServer&) = delete;
   DomainServer& operator=(const DomainServer&) = delete;
@@ -180,7 +179,8 @@ class DomainServer {
   std::size_t files() {
     settle_files();
     std::size_t count = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_ / "blobs")) {
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(folder_.path / "blobs")) {
       if (entry.is_regular_file()) ++count;
     }
     return count;
@@ -188,17 +188,14 @@ class DomainServer {
 
   [[nodiscard]] DataService& service() { return *service_; }
   [[nodiscard]] Database& database() { return *database_; }
-  [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
+  [[nodiscard]] const std::filesystem::path& folder() const { return folder_.path; }
 
  private:
-  static std::filesystem::path make_folder() {
+  static std::filesystem::path home() {
     // Every blob is synced; where there is a file system in memory that costs nothing.
     const std::filesystem::path shm("/dev/shm");
     const bool usable = std::filesystem::is_directory(shm) && ::access(shm.c_str(), W_OK) == 0;
-    std::string name =
-        ((usable ? shm : std::filesystem::temp_directory_path()) / "posenode-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    return name;
+    return usable ? shm : std::filesystem::temp_directory_path();
   }
   /// The pool has one thread: what is asked of it now runs after all that was.
   void settle_files() {
@@ -208,7 +205,7 @@ class DomainServer {
     }(pool_));
   }
 
-  const std::filesystem::path folder_;
+  const pn::testing::TempFolder folder_;
   ThreadPool pool_{"test-files", 1};
   std::unique_ptr<Database> database_;
   std::unique_ptr<FileBlobs> files_;

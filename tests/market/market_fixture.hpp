@@ -7,6 +7,7 @@
 #include "http/client.hpp"
 #include "market/market.hpp"
 #include "tests/support/fake_rng.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <filesystem>
@@ -31,19 +32,6 @@ struct Answer {
   int status = 0;
   Json json;
   http::Headers headers;
-};
-
-/// A folder of its own, removed with all in it.
-struct Folder {
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "pn-market-XXXXXX").string();
-    REQUIRE(::mkdtemp(name.data()) != nullptr);
-    path = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::filesystem::path path;
 };
 
 /// One compute node as the market sees it.
@@ -251,7 +239,7 @@ class MarketFixture {
     return show(token, id).at("tasks").at(task).at("status");
   }
 
-  Folder folder;
+  pn::testing::TempFolder folder;
   TestLoop loop;
   FakeRng rng;
   MarketSettings settings;

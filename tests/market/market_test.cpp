@@ -122,7 +122,7 @@ TEST_CASE("market: a later start with other values changes them and says so", "[
 }
 
 TEST_CASE("market: the environment file has what nodes and clients need", "[market]") {
-  Folder folder;
+  pn::testing::TempFolder folder;
   const auto file = folder.path / "market.env";
   Bootstrapped first;
   first.registration_secret = Secret<std::string>("reg");

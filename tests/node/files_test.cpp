@@ -4,6 +4,7 @@
 #include "node/state_dir.hpp"
 #include "node/workspace.hpp"
 #include "tests/support/fake_rng.hpp"
+#include "tests/support/temp_folder.hpp"
 
 #include <chrono>
 #include <filesystem>
@@ -20,16 +21,6 @@ namespace {
 namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 
-/// A folder that is gone with the object.
-struct TempDir {
-  TempDir() {
-    std::string pattern = (fs::temp_directory_path() / "pn_node_XXXXXX").string();
-    path = ::mkdtemp(pattern.data());
-  }
-  ~TempDir() { fs::remove_all(path); }
-  fs::path path;
-};
-
 SystemTime now() {
   return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
 }
@@ -37,7 +28,7 @@ SystemTime now() {
 }  // namespace
 
 TEST_CASE("state folder: one node each", "[node][state]") {
-  const TempDir dir;
+  const pn::testing::TempFolder dir;
   {
     const Result<StateDir> first = StateDir::open(dir.path / "a/b");
     REQUIRE(first.ok());
@@ -52,7 +43,7 @@ TEST_CASE("state folder: one node each", "[node][state]") {
 }
 
 TEST_CASE("state folder: what cannot be a folder is a clear error", "[node][state]") {
-  const TempDir dir;
+  const pn::testing::TempFolder dir;
   std::ofstream(dir.path / "file") << "x";
   const Result<StateDir> opened = StateDir::open(dir.path / "file");
   REQUIRE_FALSE(opened.ok());
@@ -60,7 +51,7 @@ TEST_CASE("state folder: what cannot be a folder is a clear error", "[node][stat
 }
 
 TEST_CASE("workspace: made when asked for, private, removed with all in it", "[node][workspace]") {
-  const TempDir dir;
+  const pn::testing::TempFolder dir;
   testing::FakeRng rng;
   Workspace workspace(dir.path, TaskId("a/../b c"), rng);
   CHECK_FALSE(workspace.exists());
@@ -79,7 +70,7 @@ TEST_CASE("workspace: made when asked for, private, removed with all in it", "[n
 }
 
 TEST_CASE("workspace: two attempts of one task never share a folder", "[node][workspace]") {
-  const TempDir dir;
+  const pn::testing::TempFolder dir;
   testing::FakeRng rng;
   Workspace one(dir.path, TaskId("t"), rng);
   Workspace two(dir.path, TaskId("t"), rng);
@@ -94,7 +85,7 @@ TEST_CASE("workspace: a folder that cannot be made is the task's failure", "[nod
 
 TEST_CASE("workspace: leftovers go by age, what is in use and what is not ours stays",
           "[node][workspace]") {
-  const TempDir dir;
+  const pn::testing::TempFolder dir;
   testing::FakeRng rng;
   fs::path kept;
   {

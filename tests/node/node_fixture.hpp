@@ -8,6 +8,7 @@
 #include "runners/registry.hpp"
 #include "tests/node/fake_dms.hpp"
 #include "tests/support/fake_rng.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <filesystem>
@@ -22,18 +23,6 @@
 #include <stdlib.h>
 
 namespace pn::node::testing {
-
-/// A folder that is gone with the object.
-struct TempDir {
-  TempDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "pn_node_XXXXXX").string();
-    path = ::mkdtemp(pattern.data());
-  }
-  ~TempDir() { std::filesystem::remove_all(path); }
-  TempDir(const TempDir&) = delete;
-  TempDir& operator=(const TempDir&) = delete;
-  std::filesystem::path path;
-};
 
 /// A runner that is a function.
 class FakeRunner final : public runners::Runner {
@@ -95,7 +84,7 @@ class FakePorts final : public TaskPortsFactory {
 struct NodeFixture {
   pn::testing::TestLoop loop;
   pn::testing::FakeRng rng;
-  TempDir dir;
+  pn::testing::TempFolder dir;
   ThreadPool pool{"test", 1};
   FakeDms dms{loop.clock};
   FakeTokens tokens;

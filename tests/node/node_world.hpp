@@ -44,9 +44,9 @@ namespace pn::node {
 
 using namespace std::chrono_literals;
 using pn::testing::FakeMarketplace;
+using pn::testing::TempFolder;
 using runners::TaskContext;
 using testing::FakeRunner;
-using testing::TempDir;
 using Call = FakeMarketplace::Call;
 using Answer = FakeMarketplace::Answer;
 
@@ -55,7 +55,7 @@ inline const char* const kKey = "4c0883a69102937d6231471b5dbb6204fe5129617082798
 /// A whole node over real sockets and real threads, as bin builds it. The test's thread is the
 /// control loop, and the marketplace's.
 struct World {
-  TempDir dir;
+  TempFolder dir;
   SystemClock clock;
   SystemRng rng;
   asio::io_context control{1};

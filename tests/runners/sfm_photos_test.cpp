@@ -5,6 +5,7 @@
 #include "storage/archive.hpp"
 #include "storage/ports.hpp"
 #include "tests/runners/sfm_support.hpp"
+#include "tests/support/temp_folder.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -26,17 +27,9 @@ namespace fs = std::filesystem;
 using Names = std::vector<std::string>;
 
 struct Folder {
-  fs::path path;
+  pn::testing::TempFolder home;
+  fs::path path = home.path;
   std::vector<storage::InputFile> inputs;
-
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "pn-photos-XXXXXX").string();
-    REQUIRE(::mkdtemp(pattern.data()) != nullptr);
-    path = pattern;
-  }
-  ~Folder() { fs::remove_all(path); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
 
   void add(const std::string& name, const std::string& bytes) {
     const fs::path at = path / "in" / std::to_string(inputs.size());

@@ -1,7 +1,7 @@
 #include "storage/archive.hpp"
 
 #include "base/result.hpp"
-#include "tests/storage/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 
 #include <atomic>
 #include <cerrno>

@@ -10,8 +10,8 @@
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
 #include "tests/storage/fake_domain_server.hpp"
-#include "tests/storage/temp_folder.hpp"
 #include "tests/support/fake_rng.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <chrono>

@@ -4,7 +4,7 @@
 #include "base/result.hpp"
 #include "storage/domain_json.hpp"
 #include "storage/download.hpp"
-#include "tests/storage/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 
 #include <cstddef>
 #include <string>

@@ -5,7 +5,7 @@
 #include "storage/domain_client.hpp"
 #include "storage/domain_json.hpp"
 #include "tests/storage/fake_domain_server.hpp"
-#include "tests/storage/temp_folder.hpp"
+#include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <chrono>

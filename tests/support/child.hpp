@@ -43,6 +43,7 @@ class Child final {
     pid_ = ::fork();
     if (pid_ == 0) {
       const int nothing = ::open("/dev/null", O_RDONLY);
+      if (nothing < 0) ::_exit(127);
       ::dup2(nothing, STDIN_FILENO);
       ::dup2(out[1], STDOUT_FILENO);
       ::dup2(err[1], STDERR_FILENO);
@@ -125,27 +126,6 @@ class Child final {
   UniqueFd out_;
   UniqueFd err_;
   ChildResult result_;
-};
-
-/// A folder that goes with the test.
-class TestFolder final {
- public:
-  TestFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "pn-test.XXXXXX").string();
-    if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-  }
-  ~TestFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  TestFolder(const TestFolder&) = delete;
-  TestFolder& operator=(const TestFolder&) = delete;
-
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-  [[nodiscard]] std::string file(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace pn::testing

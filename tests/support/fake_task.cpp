@@ -15,34 +15,16 @@
 #include <system_error>
 #include <utility>
 
-#include <stdlib.h>  // NOLINT(modernize-deprecated-headers): mkdtemp is POSIX's, not std's
-
 namespace pn::testing {
 
 namespace fs = std::filesystem;
 
-namespace {
-fs::path temporary_folder() {
-  std::string pattern = (fs::temp_directory_path() / "pn-task-XXXXXX").string();
-  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
-  return pattern;
-}
-}  // namespace
-
 FakeTask::FakeTask(Clock& clock, std::size_t threads)
-    : clock_(clock),
-      root_(temporary_folder()),
-      workspace_(root_ / "work"),
-      pool_("fake-compute", threads) {
+    : clock_(clock), workspace_(root() / "work"), pool_("fake-compute", threads) {
   fs::create_directories(workspace_);
   fs::create_directories(out());
   task.id = TaskId("task-1");
   task.job = JobId("job-1");
-}
-
-FakeTask::~FakeTask() {
-  std::error_code ignored;
-  fs::remove_all(root_, ignored);
 }
 
 std::string FakeTask::artifact(const std::string& rel_path) const {

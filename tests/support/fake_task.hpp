@@ -1,6 +1,7 @@
 #pragma once
 
 #include "runners/task_context.hpp"
+#include "tests/support/temp_folder.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -21,7 +22,6 @@ class FakeTask final : public runners::TaskContext,
                        public storage::ArtifactPort {
  public:
   explicit FakeTask(Clock& clock, std::size_t threads = 2);
-  ~FakeTask() override;
 
   runners::TaskInfo task;  ///< change it before run()
   std::vector<std::string> progress_seen;
@@ -32,8 +32,8 @@ class FakeTask final : public runners::TaskContext,
 
   void add_input(const std::filesystem::path& file) { task.inputs.emplace_back(file.string()); }
   /// Where artifacts are, under their rel_path.
-  [[nodiscard]] std::filesystem::path out() const { return root_ / "out"; }
-  [[nodiscard]] std::filesystem::path root() const { return root_; }
+  [[nodiscard]] std::filesystem::path out() const { return root() / "out"; }
+  [[nodiscard]] std::filesystem::path root() const { return root_.path; }
   /// One artifact's bytes; throws when it was not put.
   [[nodiscard]] std::string artifact(const std::string& rel_path) const;
 
@@ -60,7 +60,7 @@ class FakeTask final : public runners::TaskContext,
   Result<storage::Artifact> keep(const std::string& rel_path, const storage::PutOptions& options);
 
   Clock& clock_;
-  std::filesystem::path root_;
+  TempFolder root_;
   std::filesystem::path workspace_;
   std::vector<storage::Artifact> artifacts_;
   ThreadPool pool_;

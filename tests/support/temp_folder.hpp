@@ -3,20 +3,24 @@
 #include "base/file.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
 #include <system_error>
 #include <vector>
 
 namespace pn::testing {
 
-/// A folder that goes with the test.
-class TempFolder {
+/// A folder that goes with the test, below `in`; its name begins with `prefix`.
+class TempFolder final {
  public:
-  TempFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "pn-storage-XXXXXX").string();
-    path = ::mkdtemp(name.data());
+  explicit TempFolder(const std::string& prefix = "pn-",
+                      const std::filesystem::path& in = std::filesystem::temp_directory_path()) {
+    std::string name = (in / (prefix + "XXXXXX")).string();
+    if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("cannot make " + name);
+    path = name;
   }
   ~TempFolder() {
     std::error_code ignored;
@@ -25,6 +29,7 @@ class TempFolder {
   TempFolder(const TempFolder&) = delete;
   TempFolder& operator=(const TempFolder&) = delete;
 
+  [[nodiscard]] std::string file(const std::string& name) const { return (path / name).string(); }
   /// Everything below it, folders too, relative and sorted.
   [[nodiscard]] std::vector<std::string> listing() const {
     std::vector<std::string> out;
