@@ -28,7 +28,6 @@ namespace {
 
 using testing::DomainWorld;
 using testing::FakeDomainServer;
-using testing::http_answer;
 using testing::ScriptedConnection;
 using testing::ScriptedServer;
 using testing::TempFolder;

@@ -109,7 +109,7 @@ class FakeDomainServer {
     const std::string n = std::to_string(++last_);
     return "00000000-0000-4000-8000-" + std::string(12 - n.size(), '0') + n;
   }
-  nlohmann::json metadata(const std::string& id) const {
+  [[nodiscard]] nlohmann::json metadata(const std::string& id) const {
     const Item& item = items.at(id);
     return {{"id", id},
             {"domain_id", "d1"},
@@ -119,7 +119,7 @@ class FakeDomainServer {
             {"created_at", "2026-11-20T10:00:00Z"},
             {"updated_at", "2026-11-20T10:00:0" + std::to_string(item.version) + "Z"}};
   }
-  std::string id_of(const std::string& name, const std::string& type) const {
+  [[nodiscard]] std::string id_of(const std::string& name, const std::string& type) const {
     for (const auto& [id, item] : items) {
       if (item.name == name && item.data_type == type) return id;
     }
