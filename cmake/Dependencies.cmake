@@ -42,6 +42,13 @@ add_library(pn_dep_soci INTERFACE)
 target_include_directories(pn_dep_soci SYSTEM INTERFACE /usr/include/soci)
 target_link_libraries(pn_dep_soci INTERFACE ${SOCI_SQLITE3_STATIC} ${SOCI_CORE_STATIC} SQLite::SQLite3 ${CMAKE_DL_LIBS})
 
+add_library(pn_dep_sqlite INTERFACE)  # a node's own state, without a layer over it
+target_link_libraries(pn_dep_sqlite INTERFACE SQLite::SQLite3)
+
+find_library(PROMETHEUS_CORE NAMES prometheus-cpp-core REQUIRED)  # its package's CMake file wants civetweb and curl too
+add_library(pn_dep_prometheus INTERFACE)
+target_link_libraries(pn_dep_prometheus INTERFACE ${PROMETHEUS_CORE})
+
 find_library(DRACO_STATIC NAMES libdraco.a REQUIRED)
 add_library(pn_dep_draco INTERFACE)
 target_link_libraries(pn_dep_draco INTERFACE ${DRACO_STATIC})

@@ -43,12 +43,20 @@ struct Config {
   double heartbeat_min_ratio = 0.25;
   double heartbeat_max_ratio = 0.35;
   Millis heartbeat_jitter{250};
-  std::optional<Millis> heartbeat_timeout;   ///< nothing: by the lease time
-  std::optional<Millis> lease_fence_margin;  ///< nothing: by the lease time
+  std::optional<Millis> heartbeat_timeout;                   ///< nothing: by the lease time
+  std::optional<Millis> lease_fence_margin;                  ///< nothing: by the lease time
+  std::map<Capability, std::size_t> capability_concurrency;  ///< absent: as many as slots
+  int breaker_failures = 5;
+  std::chrono::seconds breaker_window{60};
+  std::chrono::seconds stall_timeout{0};  ///< zero: off
 
   std::filesystem::path state_dir;
   std::filesystem::path work_dir;
   std::chrono::hours workspace_keep_failed{24};
+  std::chrono::hours outbox_max_age{168};  ///< then an outcome is set aside
+  std::uint64_t disk_min_free_mb = 2048;
+  int disk_max_used_pct = 90;
+  int inode_max_used_pct = 80;
   std::chrono::seconds drain_timeout{0};  ///< zero: until done
   std::chrono::seconds cancel_grace{30};
 

@@ -9,6 +9,7 @@
 #include "node/dms_client.hpp"
 #include "node/lease.hpp"
 #include "node/lease_core.hpp"
+#include "node/metrics.hpp"
 #include "storage/task_token.hpp"
 
 #include <cstdint>
@@ -35,6 +36,7 @@ struct HeartbeatParts {
   DmsClient& dms;
   Clock& clock;
   Rng& rng;
+  Metrics& metrics;
   log::Logger logger;
 };
 

@@ -16,6 +16,7 @@
 #include "node/config.hpp"
 #include "node/dms_client.hpp"
 #include "node/engine.hpp"
+#include "node/metrics.hpp"
 #include "node/receipts.hpp"
 #include "node/state_dir.hpp"
 #include "node/status_server.hpp"
@@ -114,6 +115,7 @@ struct Node::Impl {
 
   bool stop_wanted = false;
   bool cancel_wanted = false;
+  Metrics metrics;
   std::optional<Prepared> prepared;
   std::optional<auth::NodeSession> session;
   std::optional<DmsClient> dms;
@@ -194,6 +196,7 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                                .ports = *ports,
                                .registry = parts.registry,
                                .config = config,
+                               .metrics = metrics,
                                .logger = parts.logger});
   engine.emplace(*task_parts);
   return {};

@@ -97,6 +97,11 @@ constexpr std::array kSettings{
     whole("TOKEN_REAUTH_JITTER_MS", "500", 0, 600'000, "random pause around a sign-in"),
     // polling, leases, heartbeats
     whole("MAX_CONCURRENCY", "1", 1, 256, "tasks at a time"),
+    of_kind(K::caps,
+            "CAPABILITY_CONCURRENCY",
+            D::computed,
+            "none",
+            "most tasks at a time of a capability, such as /spatial/sfm/v1=1"),
     whole("POLL_BACKOFF_MS_MIN", "1000", 1, kHourMs, "shortest pause between polls without work"),
     whole("POLL_BACKOFF_MS_MAX", "30000", 1, kHourMs, "longest pause between polls without work"),
     whole("LONG_POLL_SECS", "30", 0, 300, "how long a server may hold a poll; 0 = off"),
@@ -123,6 +128,17 @@ constexpr std::array kSettings{
           kHourMs,
           "the runner is stopped this long before the lease ends",
           D::computed),
+    whole("STALL_TIMEOUT_SECS",
+          "0",
+          0,
+          604'800,
+          "a runner without progress this long is stopped; 0 = never"),
+    whole("BREAKER_FAILURES",
+          "5",
+          0,
+          1000,
+          "quick failures in a row that pause a capability; 0 = never"),
+    whole("BREAKER_WINDOW_SECS", "60", 1, 86400, "what is quick, and how long the first pause is"),
     // folders and stopping
     of_kind(K::path,
             "STATE_DIR",
@@ -131,6 +147,14 @@ constexpr std::array kSettings{
             "what must survive a restart; one node each"),
     of_kind(K::path, "WORK_DIR", D::computed, "$STATE_DIR/work", "workspaces of tasks"),
     whole("WORKSPACE_KEEP_FAILED_HOURS", "24", 0, 87'600, "how long failed workspaces are kept"),
+    whole("OUTBOX_MAX_AGE_HOURS",
+          "168",
+          1,
+          87'600,
+          "an outcome that nobody took for so long is set aside, and kept"),
+    whole("DISK_MIN_FREE_MB", "2048", 0, 1e9, "no lease with less free space than this"),
+    whole("DISK_MAX_USED_PCT", "90", 1, 100, "no lease with more of the disk used than this"),
+    whole("INODE_MAX_USED_PCT", "80", 1, 100, "no lease with more of the inodes used than this"),
     whole("DRAIN_TIMEOUT_SECS", "0", 0, 604'800, "longest drain after a stop signal; 0 = any"),
     whole("CANCEL_GRACE_SECS", "30", 0, 3600, "from SIGTERM to SIGKILL of a runner's processes"),
     // network
@@ -220,6 +244,8 @@ std::string allowed(const Setting& setting) {
       return "32 bytes in hex, with or without 0x, that are a secp256k1 private key";
     case K::capabilities:
       return "capability names such as /spatial/sfm/v1, separated by commas";
+    case K::caps:
+      return "capabilities with a number from 1 to 256, such as /a/v1=1,/b/v1=2";
   }
   return "";
 }

@@ -20,6 +20,7 @@ enum class SettingKind {
   version,       ///< semver, a leading v is dropped
   key,           ///< 32 bytes in hex, a valid secp256k1 key
   capabilities,  ///< comma list of "/name/v1"
+  caps,          ///< comma list of "/name/v1=2"
 };
 
 enum class DefaultKind {

@@ -76,6 +76,7 @@ TaskRun::TaskRun(const TaskParts& parts, Lease lease)
                             .dms = parts.dms,
                             .clock = parts.clock,
                             .rng = parts.rng,
+                            .metrics = parts.metrics,
                             .logger = logger_},
              lease_policy(parts.config),
              lease_,

@@ -12,6 +12,7 @@
 #include "node/dms_client.hpp"
 #include "node/heartbeat_loop.hpp"
 #include "node/lease.hpp"
+#include "node/metrics.hpp"
 #include "node/outbox.hpp"
 #include "node/task_context_impl.hpp"
 #include "node/task_ports.hpp"
@@ -36,6 +37,7 @@ struct TaskParts {
   TaskPortsFactory& ports;
   const runners::Registry& registry;
   const Config& config;
+  Metrics& metrics;
   log::Logger logger;
 };
 

@@ -27,7 +27,7 @@ namespace {
 Result<http::Response> status(int code) { return json_answer(code, "{}"); }
 
 struct Subject {
-  explicit Subject(RegistrationPolicy policy = {}) : policy_(policy) {}
+  explicit Subject(RegistrationPolicy chosen = {}) : policy(chosen) {}
 
   void start() {
     started.emplace(loop, registration.run());
@@ -47,7 +47,7 @@ struct Subject {
     return out;
   }
 
-  RegistrationPolicy policy_;
+  RegistrationPolicy policy;
   TestLoop loop;
   FakeDds dds{loop.clock};
   FakeRng rng;
@@ -62,7 +62,7 @@ struct Subject {
                                 rng,
                                 client,
                                 known_identity().registration,
-                                policy_,
+                                policy,
                                 logger,
                                 [this] { ++changes; }};
   std::optional<Started> started;

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <string_view>
@@ -119,6 +120,49 @@ std::vector<Row> rows() {
        [](const C& c) { return c.max_concurrency == 8; },
        [](const C& c) { return c.max_concurrency == 1; },
        {"0", "257", "x", "99999999999999999999"}},
+      {"CAPABILITY_CONCURRENCY",
+       "/a/v1=1, /b/v1=2",
+       [](const C& c) {
+         return c.capability_concurrency == std::map<Capability, std::size_t>{
+                                                {Capability("/a/v1"), 1}, {Capability("/b/v1"), 2}};
+       },
+       [](const C& c) { return c.capability_concurrency.empty(); },
+       {"/a/v1", "/a/v1=0", "/a/v1=257", "a=1", "/a/v1=x"}},
+      {"STALL_TIMEOUT_SECS",
+       "600",
+       [](const C& c) { return c.stall_timeout == std::chrono::seconds(600); },
+       [](const C& c) { return c.stall_timeout.count() == 0; },
+       {"-1", "x"}},
+      {"BREAKER_FAILURES",
+       "0",
+       [](const C& c) { return c.breaker_failures == 0; },
+       [](const C& c) { return c.breaker_failures == 5; },
+       {"-1", "1001"}},
+      {"BREAKER_WINDOW_SECS",
+       "10",
+       [](const C& c) { return c.breaker_window == std::chrono::seconds(10); },
+       [](const C& c) { return c.breaker_window == std::chrono::seconds(60); },
+       {"0", "1m"}},
+      {"OUTBOX_MAX_AGE_HOURS",
+       "1",
+       [](const C& c) { return c.outbox_max_age == std::chrono::hours(1); },
+       [](const C& c) { return c.outbox_max_age == std::chrono::hours(168); },
+       {"0", "7d"}},
+      {"DISK_MIN_FREE_MB",
+       "0",
+       [](const C& c) { return c.disk_min_free_mb == 0; },
+       [](const C& c) { return c.disk_min_free_mb == 2048; },
+       {"-1", "2G"}},
+      {"DISK_MAX_USED_PCT",
+       "100",
+       [](const C& c) { return c.disk_max_used_pct == 100; },
+       [](const C& c) { return c.disk_max_used_pct == 90; },
+       {"0", "101", "90%"}},
+      {"INODE_MAX_USED_PCT",
+       "95",
+       [](const C& c) { return c.inode_max_used_pct == 95; },
+       [](const C& c) { return c.inode_max_used_pct == 80; },
+       {"0", "101"}},
       {"POLL_BACKOFF_MS_MIN",
        "50",
        [](const C& c) { return c.poll_backoff_min == Millis(50); },

@@ -8,6 +8,7 @@
 #include "node/dms_client.hpp"
 #include "node/lease.hpp"
 #include "node/lease_core.hpp"
+#include "node/metrics.hpp"
 #include "storage/task_token.hpp"
 #include "tests/node/fake_dms.hpp"
 #include "tests/support/fake_rng.hpp"
@@ -38,6 +39,7 @@ struct Fixture {
   FakeTokens tokens;
   DmsClient client{
       dms, tokens, loop.clock, rng, DmsOptions(http::Url::parse("https://dms.example/v1").value())};
+  Metrics metrics;
   Lease lease;
   storage::TaskToken token{Secret<std::string>("first")};
   std::unique_ptr<HeartbeatLoop> beats;
@@ -50,7 +52,7 @@ struct Fixture {
     dms.calls.clear();
     dms.on_heartbeat = [this](const Json&) { return renewed(); };
     beats = std::make_unique<HeartbeatLoop>(
-        HeartbeatParts{loop.executor(), client, loop.clock, rng, log::Logger()},
+        HeartbeatParts{loop.executor(), client, loop.clock, rng, metrics, log::Logger()},
         LeasePolicy{},
         lease,
         token);

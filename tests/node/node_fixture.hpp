@@ -3,6 +3,7 @@
 #include "base/file.hpp"
 #include "base/offload.hpp"
 #include "node/dms_client.hpp"
+#include "node/metrics.hpp"
 #include "node/receipts.hpp"
 #include "node/task_run.hpp"
 #include "runners/registry.hpp"
@@ -97,6 +98,7 @@ struct NodeFixture {
   FakePorts ports;
   runners::Registry registry;
   Config config;
+  Metrics metrics;
   std::unique_ptr<TaskParts> made_parts;
 
   NodeFixture() {
@@ -118,6 +120,7 @@ struct NodeFixture {
                                                          ports,
                                                          registry,
                                                          config,
+                                                         metrics,
                                                          logger});
     }
     return *made_parts;

@@ -1,0 +1,101 @@
+#pragma once
+
+#include "base/ids.hpp"
+#include "base/time.hpp"
+#include "node/status_server.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace pn::node {
+
+/// What a node says of itself: one value for /status.json, the page, `posenode status` and /readyz,
+/// so that they cannot disagree. Made on the control loop when asked for; holds no secret. The JSON
+/// (status_json.cpp) is frozen: docs/reference/status.md.
+
+/// A lease at hand.
+struct SlotStatus {
+  TaskId task;
+  JobId job;
+  Capability capability;
+  int attempt = 1;
+  int max_attempts = 1;
+  std::string phase;  ///< "set_up", "running", "flushing", "reporting", "stopping", "cleaning_up"
+  Millis age{0};      ///< since the lease
+  std::string progress_json = "{}";  ///< the latest, a JSON text of the runner's
+  std::optional<Millis> lease_left;  ///< until the fence; nothing when the server named no time
+  int heartbeat_failures = 0;        ///< in a row
+};
+
+/// A task that has ended here.
+struct PastTask {
+  TaskId task;
+  JobId job;
+  Capability capability;
+  int attempt = 1;
+  std::string outcome;  ///< "completed", "failed", "canceled", "lost", "fenced"
+  std::string reason;   ///< of a failure
+  std::string error;    ///< for people
+  SystemTime ended_at{};
+  Millis took{0};
+};
+
+/// An outcome that a server will not take.
+struct SetAside {
+  TaskId task;
+  std::string outcome;
+  std::string answer;  ///< what the server said, or that it was too old
+  SystemTime at{};
+};
+
+struct OutboxStatus {
+  std::size_t pending = 0;
+  std::optional<Millis> oldest;  ///< age of the oldest pending one
+  std::size_t set_aside = 0;
+  std::vector<SetAside> last_set_aside;  ///< at most 20, newest first
+  std::string last_error;  ///< of the last send that failed; empty after one that did not
+  bool durable = true;     ///< false: the disk does not take it, outcomes are in memory
+};
+
+struct DiskStatus {
+  std::string folder;  ///< "work", "state"
+  std::string path;
+  std::uint64_t free_bytes = 0;
+  int used_pct = 0;
+  int inodes_used_pct = 0;
+  std::string fault;  ///< why nothing is leased for it; empty: enough room
+};
+
+struct CapabilityStatus {
+  Capability capability;
+  std::size_t busy = 0;
+  std::optional<std::size_t> cap;
+  std::string paused;  ///< why the breaker keeps it from being leased; empty: it is leased
+};
+
+struct NodeStatus {
+  std::string version;
+  std::string address;  ///< the wallet's
+  std::string dms;
+  std::string dds;
+  SystemTime started_at{};
+  SystemTime now{};
+  /// "starting", "leasing", "full", "waiting", "paused", "draining"
+  std::string state;
+  /// Why it does not lease; empty while it does. For people, each with its remedy.
+  std::vector<std::string> reasons;
+  std::vector<Check> checks;
+  std::size_t slots = 1;
+  std::vector<SlotStatus> busy;
+  std::vector<CapabilityStatus> capabilities;
+  std::vector<PastTask> past;  ///< at most 50, newest first
+  OutboxStatus outbox;
+  std::vector<DiskStatus> disks;
+  std::optional<Millis> clock_skew;  ///< the server's clock less ours; nothing before an answer
+  std::optional<SystemTime> paused_until;
+};
+
+}  // namespace pn::node
