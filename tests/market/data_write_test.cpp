@@ -1,7 +1,9 @@
 #include "base/file.hpp"
 #include "base/json.hpp"
 #include "base/offload.hpp"
+#include "base/result.hpp"
 #include "market/file_blobs.hpp"
+#include "market/sqlite.hpp"
 #include "tests/http/raw_client.hpp"
 #include "tests/market/domain_server.hpp"
 

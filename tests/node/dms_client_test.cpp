@@ -10,6 +10,7 @@
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
 
+#include <chrono>
 #include <string>
 
 #include <catch2/catch.hpp>
