@@ -6,8 +6,10 @@
 #include "base/result.hpp"
 #include "base/rng.hpp"
 #include "base/thrown.hpp"
+#include "base/time.hpp"
 #include "node/dms_client.hpp"
 #include "node/lease.hpp"
+#include "node/node_status.hpp"
 #include "node/outbox.hpp"
 #include "node/task_run.hpp"
 #include "storage/ports.hpp"
@@ -30,12 +32,18 @@ namespace {
 /// A poll under way when the node stops may have brought a lease already: its answer is waited for
 /// this long, so that no task sits leased to a node that is gone.
 constexpr std::chrono::seconds kLastAnswer{2};
+/// The poll loop turns at least this often, whatever it waits for.
+constexpr std::chrono::seconds kTurn{10};
+/// How late a turn may be on a busy machine.
+constexpr std::chrono::seconds kLate{10};
+constexpr std::size_t kMostPast = 50;
 
 }  // namespace
 
-Engine::Engine(const TaskParts& parts)
+Engine::Engine(const TaskParts& parts, RunMode mode)
     : parts_(parts),
       core_(parts.config.poll_backoff_min, parts.config.poll_backoff_max, parts.rng),
+      mode_(mode),
       wake_(parts.control),
       polled_(parts.control),
       asking_(parts.control),
@@ -54,15 +62,40 @@ void Engine::request_stop() {
 
 void Engine::cancel_tasks() {
   request_stop();
-  for (const auto& task : tasks_) task->shutdown();
+  for (const Slot& slot : tasks_) slot.run->shutdown();
+}
+
+void Engine::pause(std::optional<SystemTime> until) {
+  pause_ = Pause{.until = until};
+  wake_.set();
+}
+
+void Engine::resume() {
+  pause_.reset();
+  wake_.set();
+}
+
+bool Engine::paused() const {
+  return pause_ && (!pause_->until || parts_.clock.system_now() < *pause_->until);
+}
+
+std::optional<SystemTime> Engine::paused_until() const {
+  return paused() ? pause_->until : std::nullopt;
+}
+
+void Engine::turn(SteadyTime until) {
+  last_turn_ = parts_.clock.steady_now();
+  next_turn_by_ = until == SteadyTime::max() ? until : until + kLate;
 }
 
 bool Engine::full() const { return tasks_.size() >= parts_.config.max_concurrency; }
 
 Awaitable<void> Engine::poll() {
   while (!stopping_) {
-    if (full()) {
-      co_await wake_.wait();
+    const Deadline look = Deadline::in(parts_.clock, kTurn);
+    turn(look.at());
+    if (full() || paused()) {
+      co_await wake_.wait_until(parts_.clock, look);
       continue;
     }
     co_await wait_for_answer();
@@ -82,9 +115,12 @@ Awaitable<void> Engine::poll() {
     const std::size_t busy = tasks_.size();
     const Deadline due = Deadline::in(parts_.clock, pause);
     while (pause.count() > 0 && !stopping_ && tasks_.size() >= busy && !due.passed(parts_.clock)) {
-      co_await wake_.wait_until(parts_.clock, due);
+      const Deadline look_again = due.sooner(Deadline::in(parts_.clock, kTurn));
+      turn(look_again.at());
+      co_await wake_.wait_until(parts_.clock, look_again);
     }
   }
+  turn(SteadyTime::max());
   polled_.set();
 }
 
@@ -92,13 +128,18 @@ Awaitable<void> Engine::poll() {
 Awaitable<void> Engine::wait_for_answer() {
   asked_at_ = parts_.clock.steady_now();
   status_.asking = true;
+  // Twice: a token that is refused is renewed, and the request sent again.
+  answer_by_ = asked_at_ + 2 * (parts_.config.request_timeout + parts_.config.long_poll);
+  turn(answer_by_);
   asking_.spawn("claim", ask());
   co_await asking_.join();
   status_.asking = false;
 }
 
 Awaitable<void> Engine::ask() {
-  Result<Claim> claim = co_await parts_.dms.claim();
+  Awaitable<Result<Claim>> call = parts_.dms.claim();
+  const Deadline deadline(answer_by_);
+  Result<Claim> claim = co_await with_deadline<Claim>(parts_.clock, deadline, std::move(call));
   answer_ = std::move(claim);
 }
 
@@ -135,8 +176,11 @@ Awaitable<void> Engine::take(Claim claim, Millis& pause) {
     co_return;
   }
   pause = core_.after_work();
-  const auto task =
-      tasks_.emplace(tasks_.end(), std::make_unique<TaskRun>(parts_, std::move(lease)));
+  Slot slot;
+  slot.capability = lease.task.capability;
+  slot.leased_at = asked_at_;
+  slot.run = std::make_unique<TaskRun>(parts_, std::move(lease));
+  const auto task = tasks_.insert(tasks_.end(), std::move(slot));
   children_.spawn("task", run_task(task));
 }
 
@@ -147,12 +191,23 @@ Awaitable<void> Engine::refuse(TaskId task, std::string body) {
   static_cast<void>(ignored);
 }
 
+void Engine::remember(const Slot& slot) {
+  PastTask past;
+  past.task = slot.run->task();
+  past.capability = slot.capability;
+  past.ended_at = parts_.clock.system_now();
+  past.took = std::chrono::duration_cast<Millis>(parts_.clock.steady_now() - slot.leased_at);
+  past_.push_front(std::move(past));
+  if (past_.size() > kMostPast) past_.pop_back();
+}
+
 /// The job boundary: what goes wrong with one task stays with it.
 Awaitable<void> Engine::run_task(Tasks::iterator task) {
   struct Done {
     Engine& engine;
     Tasks::iterator task;
     ~Done() {
+      engine.remember(*task);
       engine.tasks_.erase(task);
       engine.wake_.set();
     }
@@ -160,14 +215,14 @@ Awaitable<void> Engine::run_task(Tasks::iterator task) {
   const Done done{.engine = *this, .task = task};
   std::exception_ptr thrown;
   try {
-    co_await (*task)->run();
+    co_await task->run->run();
   } catch (...) {
     thrown = std::current_exception();
   }
   if (!thrown) co_return;
   const auto state = co_await asio::this_coro::cancellation_state;
   if (state.cancelled() != asio::cancellation_type::none) std::rethrow_exception(thrown);
-  parts_.logger.error("task.crashed", {{"task", (*task)->task()}, {"what", what_of(thrown)}});
+  parts_.logger.error("task.crashed", {{"task", task->run->task()}, {"what", what_of(thrown)}});
 }
 
 }  // namespace pn::node
