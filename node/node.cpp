@@ -19,6 +19,7 @@
 #include "node/metrics.hpp"
 #include "node/receipts.hpp"
 #include "node/state_dir.hpp"
+#include "node/status_report.hpp"
 #include "node/status_server.hpp"
 #include "node/storage_ports.hpp"
 #include "node/task_run.hpp"
@@ -50,9 +51,12 @@ std::string joined(const std::vector<Capability>& capabilities) {
   return out;
 }
 
-std::string shown(const http::ListenAddress& address, std::uint16_t port) {
-  const bool v6 = address.address.find(':') != std::string::npos;
-  return (v6 ? "[" + address.address + "]" : address.address) + ":" + std::to_string(port);
+/// Where a browser on this machine finds what listens there.
+std::string local_url(const http::ListenAddress& listen, std::uint16_t port) {
+  std::string host = listen.address;
+  if (host.empty() || host == "0.0.0.0" || host == "::") host = "127.0.0.1";
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return "http://" + host + ":" + std::to_string(port) + "/";
 }
 
 DmsOptions dms_options(const Config& config) {
@@ -105,7 +109,6 @@ struct Node::Impl {
 
   Awaitable<Result<void>> run();
   Result<void> build(auth::Wallet wallet);
-  [[nodiscard]] std::vector<Check> checks() const;
   Awaitable<void> work();
   Awaitable<void> watch_stop();
   void log_start() const;
@@ -115,6 +118,7 @@ struct Node::Impl {
 
   bool stop_wanted = false;
   bool cancel_wanted = false;
+  NodeStanding standing;
   Metrics metrics;
   std::optional<Prepared> prepared;
   std::optional<auth::NodeSession> session;
@@ -123,6 +127,7 @@ struct Node::Impl {
   std::optional<StoragePorts> ports;
   std::optional<TaskParts> task_parts;
   std::optional<Engine> engine;
+  std::optional<StatusReport> report;
   std::unique_ptr<http::Server> status;
   Event wake;
 
@@ -164,10 +169,14 @@ Awaitable<Result<void>> Node::Impl::run() {
 }
 
 Result<void> Node::Impl::build(auth::Wallet wallet) {
-  auto server = make_status_server(
-      parts.control, parts.clock, parts.logger, config.status_addr, [this] { return checks(); });
+  const StatusSource source{.status = [this] { return report->status(); },
+                            .metrics = [this] { return report->metrics(); }};
+  auto server =
+      make_status_server(parts.control, parts.clock, parts.logger, config.status_addr, source);
   if (!server) return std::move(server).error();
   status = *std::move(server);
+  standing.started_at = parts.clock.system_now();
+  standing.status_url = local_url(config.status_addr, status->port());
 
   auth::Registration registration;
   registration.secret = config.reg_secret;
@@ -199,6 +208,13 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                                .metrics = metrics,
                                .logger = parts.logger});
   engine.emplace(*task_parts);
+  report.emplace(StatusReport::Parts{.clock = parts.clock,
+                                     .config = config,
+                                     .session = *session,
+                                     .dms = *dms,
+                                     .engine = *engine,
+                                     .metrics = metrics,
+                                     .standing = standing});
   return {};
 }
 
@@ -208,7 +224,7 @@ void Node::Impl::log_start() const {
                      {"address", session->address().str()},
                      {"dms", config.dms_base_url.str()},
                      {"dds", config.dds_base_url.str()},
-                     {"status", shown(config.status_addr, status->port())},
+                     {"status", standing.status_url},
                      {"capabilities", joined(parts.registry.capabilities())},
                      {"slots", config.max_concurrency},
                      {"state_dir", config.state_dir.string()}});
@@ -238,25 +254,6 @@ Awaitable<void> Node::Impl::watch_stop() {
   working.cancel();
 }
 
-std::vector<Check> Node::Impl::checks() const {
-  std::vector<Check> out;
-  const auth::SessionStatus signed_in = session->status();
-  out.push_back({"sign_in",
-                 signed_in.state == auth::SessionState::signed_in,
-                 signed_in.last_error ? to_string(*signed_in.last_error)
-                                      : std::string(auth::name(signed_in.state))});
-  const PollStatus& polled = engine->status();
-  const bool full = engine->busy() >= config.max_concurrency;
-  const bool heard = polled.last_answer || polled.asking;
-  out.push_back({"poll",
-                 (heard && !polled.last_error) || full,
-                 polled.last_error    ? to_string(*polled.last_error)
-                 : polled.last_answer ? "answered"
-                                      : "not answered yet"});
-  out.push_back({"drain", !stop_wanted, stop_wanted ? "draining" : "taking work"});
-  return out;
-}
-
 Node::Node(NodeParts parts, Config config)
     : impl_(std::make_unique<Impl>(std::move(parts), std::move(config))) {}
 Node::~Node() = default;
@@ -265,6 +262,7 @@ Awaitable<Result<void>> Node::run() { return impl_->run(); }
 
 void Node::request_stop() {
   impl_->stop_wanted = true;
+  impl_->standing.stopping = true;
   impl_->wake.set();
 }
 

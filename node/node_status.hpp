@@ -2,7 +2,6 @@
 
 #include "base/ids.hpp"
 #include "base/time.hpp"
-#include "node/status_server.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -15,6 +14,20 @@ namespace pn::node {
 /// What a node says of itself: one value for /status.json, the page, `posenode status` and /readyz,
 /// so that they cannot disagree. Made on the control loop when asked for; holds no secret. The JSON
 /// (status_json.cpp) is frozen: docs/reference/status.md.
+
+/// One thing that must be right for a node to be of use.
+struct Check {
+  std::string name;  ///< "token", "poll", "disk", "clock", "outbox", "pause", "drain"
+  bool ok = false;
+  std::string detail;  ///< for people; never a secret
+};
+
+/// An operator's word to lease nothing for a while; it outlives the process (pause_file.hpp).
+struct Pause {
+  std::optional<SystemTime> until;  ///< nothing: until somebody resumes it
+
+  friend bool operator==(const Pause&, const Pause&) = default;
+};
 
 /// A lease at hand.
 struct SlotStatus {
@@ -81,6 +94,7 @@ struct NodeStatus {
   std::string address;  ///< the wallet's
   std::string dms;
   std::string dds;
+  std::string status_url;  ///< where the page is, as this machine reaches it
   SystemTime started_at{};
   SystemTime now{};
   /// "starting", "leasing", "full", "waiting", "paused", "draining"
@@ -95,7 +109,7 @@ struct NodeStatus {
   OutboxStatus outbox;
   std::vector<DiskStatus> disks;
   std::optional<Millis> clock_skew;  ///< the server's clock less ours; nothing before an answer
-  std::optional<SystemTime> paused_until;
+  std::optional<Pause> pause;
 };
 
 }  // namespace pn::node

@@ -178,7 +178,7 @@ constexpr std::array kSettings{
             "STATUS_ADDR",
             D::literal,
             "127.0.0.1:9464",
-            "where the node's own /livez and /readyz are served"),
+            "where the node's status page, /metrics, /livez and /readyz are served"),
     // logs
     choice("LOG_FORMAT", "json", "json|text", "one JSON object or one text line an event"),
     choice("LOG_LEVEL", "info", "debug|info|warn|error", "the least that is written"),

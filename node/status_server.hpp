@@ -5,32 +5,35 @@
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "http/server.hpp"
+#include "node/node_status.hpp"
 
 #include <functional>
 #include <memory>
 #include <string>
-#include <vector>
 
 namespace pn::node {
 
-/// One thing that must be right for a node to be of use.
-struct Check {
-  std::string name;  ///< "sign_in", "poll", "drain"
-  bool ok = false;
-  std::string detail;  ///< for people; never a secret
+/// What the status server and the control socket show; called on the control loop.
+struct StatusSource {
+  std::function<NodeStatus()> status;
+  std::function<std::string()> metrics;  ///< the text exposition format
 };
 
-/// {"ready":false,"checks":[{"name":"poll","ok":false,"detail":"..."}]}
-std::string readiness_json(const std::vector<Check>& checks);
-
 /// `/livez`: 200 as long as the control loop turns. `/readyz`: 200 when every check is ok, else
-/// 503, with the checks as JSON either way. Kind `rejected`, code "address_in_use", when another
-/// program listens there. `checks` is called on the control loop, as long as the server lives.
-Result<std::unique_ptr<http::Server>> make_status_server(
-    Executor control,
-    Clock& clock,
-    log::Logger logger,
-    const http::ListenAddress& address,
-    std::function<std::vector<Check>()> checks);
+/// 503, with the checks as JSON either way. `/status.json`, `/metrics`, and `/`: a page for people.
+///
+/// It answers GET alone and gives nothing to other sites: a request with a foreign Origin is
+/// refused, and, where it listens on loopback, one whose Host is neither an address nor localhost
+/// (a name that was made to point here). Kind `rejected`, code "address_in_use", when another
+/// program listens there.
+Result<std::unique_ptr<http::Server>> make_status_server(Executor control,
+                                                         Clock& clock,
+                                                         log::Logger logger,
+                                                         const http::ListenAddress& address,
+                                                         const StatusSource& source);
+
+/// Whether a request with these header fields may be answered; `loopback`: what it came in on.
+/// Pure.
+bool may_answer(const http::Headers& headers, bool loopback);
 
 }  // namespace pn::node

@@ -92,7 +92,8 @@ TEST_CASE("node: what is wrong with the set-up is said before anything is asked"
   CHECK(world.market.calls.empty());
 }
 
-TEST_CASE("node: /livez and /readyz tell how it is", "[node][e2e][mt]") {
+TEST_CASE("health: /livez, /readyz, /metrics and the page tell how it is",
+          "[node][e2e][mt][health]") {
   World world;
   world.add(succeed);
   bool refuse = true;
@@ -120,7 +121,7 @@ TEST_CASE("node: /livez and /readyz tell how it is", "[node][e2e][mt]") {
   const http::Response not_ready = ask("/readyz");
   CHECK(not_ready.status == 503);
   const Json checks = (*parse_json(not_ready.body))["checks"];
-  CHECK(checks[0]["name"] == "sign_in");
+  CHECK(checks[0]["name"] == "token");
   CHECK(checks[0]["ok"] == true);
   CHECK(checks[1]["name"] == "poll");
   CHECK(checks[1]["ok"] == false);
@@ -128,6 +129,21 @@ TEST_CASE("node: /livez and /readyz tell how it is", "[node][e2e][mt]") {
   const std::size_t polls = world.market.of("/v1/tasks").size();
   REQUIRE(world.turn([&] { return world.market.of("/v1/tasks").size() > polls + 1; }));
   CHECK(ask("/readyz").status == 200);
+
+  const http::Response metrics = ask("/metrics");
+  CHECK(metrics.headers.find("content-type") == "text/plain; version=0.0.4; charset=utf-8");
+  CHECK(metrics.body.find("posenode_check_ok{check=\"poll\"} 1\n") != std::string::npos);
+  CHECK(metrics.body.find("posenode_slots{state=\"all\"} 1\n") != std::string::npos);
+  CHECK((*parse_json(ask("/status.json").body))["state"] == "leasing");
+
+  const http::Response page = ask("/");
+  CHECK(page.headers.find("content-type") == "text/html; charset=utf-8");
+  CHECK(page.body.starts_with("<!doctype html>"));
+  const std::string policy(page.headers.find("content-security-policy").value_or(""));
+  CHECK(policy.find("script-src 'sha256-") != std::string::npos);
+  CHECK(policy.find("unsafe") == std::string::npos);
+  CHECK(page.headers.find("x-content-type-options") == "nosniff");
+  CHECK(page.headers.find("cache-control") == "no-store");
 }
 
 TEST_CASE("node: a failed task's workspace is kept and its path logged", "[node][e2e][mt]") {
