@@ -52,7 +52,8 @@ start_node() {
   shift
   env "SECP256K1_PRIVHEX=$("$posenode" keygen --json | jq -r .SECP256K1_PRIVHEX)" \
     "STATE_DIR=$work/$name" "STATUS_ADDR=127.0.0.1:$(free_port)" LOG_FORMAT=text \
-    ENABLE_NOOP=true NOOP_SLEEP_SECS=0 POLL_BACKOFF_MS_MIN=50 POLL_BACKOFF_MS_MAX=100 "$@" \
+    ENABLE_NOOP=true NOOP_SLEEP_SECS=0 POLL_BACKOFF_MS_MIN=50 POLL_BACKOFF_MS_MAX=100 \
+    DISK_MIN_FREE_MB=0 DISK_MAX_USED_PCT=100 INODE_MAX_USED_PCT=100 "$@" \
     "$posenode" run >"$work/$name.log" 2>&1 &
   node_pid=$!
   pids+=("$node_pid")

@@ -103,6 +103,10 @@ Environment node_environment(Environment environment,
   prefer("CANCEL_GRACE_SECS", "2");
   prefer("STATUS_ADDR", "127.0.0.1:0");
   prefer("LOG_FORMAT", "text");
+  // A developer's disk is often fuller than a node's may be.
+  prefer("DISK_MIN_FREE_MB", "256");
+  prefer("DISK_MAX_USED_PCT", "98");
+  prefer("INODE_MAX_USED_PCT", "98");
   environment["DDS_BASE_URL"] = market.public_url();
   environment["DMS_BASE_URL"] = market.public_url() + "/v1";
   environment["REG_SECRET"] = credentials.at("MARKET_BOOTSTRAP_REG_SECRET");

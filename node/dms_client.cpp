@@ -10,6 +10,7 @@
 #include "base/time.hpp"
 #include "http/client.hpp"
 #include "http/types.hpp"
+#include "node/claim_choice.hpp"
 #include "node/lease.hpp"
 #include "node/outbox.hpp"
 
@@ -56,9 +57,15 @@ DmsClient::DmsClient(http::HttpClient& http,
       tasks_url_(options_.base.append({"tasks"})) {}
 
 Awaitable<Result<Claim>> DmsClient::claim() {
-  Call call(tasks_url_);
+  ClaimAsk any;
+  return claim(std::move(any));
+}
+
+Awaitable<Result<Claim>> DmsClient::claim(ClaimAsk ask) {
+  Call call(ask.capability ? tasks_url_.with_query("capability", ask.capability->str())
+                           : tasks_url_);
   call.trace_id = random_hex(rng_, 16);
-  call.hold = options_.long_poll;
+  call.hold = ask.hold;
   const std::string trace_id = call.trace_id;
   const Result<Answer> answer = co_await exchange(std::move(call));
   if (!answer) co_return answer.error();

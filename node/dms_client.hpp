@@ -6,6 +6,7 @@
 #include "base/result.hpp"
 #include "base/rng.hpp"
 #include "http/client.hpp"
+#include "node/claim_choice.hpp"
 #include "node/lease.hpp"
 #include "node/outbox.hpp"
 #include "node/server_time.hpp"
@@ -21,7 +22,6 @@ namespace pn::node {
 struct DmsOptions {
   http::Url base;
   Millis request_timeout{60'000};
-  std::chrono::seconds long_poll{0};  ///< zero: off
 
   explicit DmsOptions(http::Url url) : base(std::move(url)) {}
 };
@@ -48,6 +48,8 @@ class DmsClient final {
             DmsOptions options);
 
   /// 204 and 409 are no work, not an Error.
+  Awaitable<Result<Claim>> claim(ClaimAsk ask);
+  /// Whatever there is, now.
   Awaitable<Result<Claim>> claim();
 
   /// Kind `restart`, code "lease_lost", when it is definitely not ours any more: 403, 404, 409,

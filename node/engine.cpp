@@ -2,26 +2,20 @@
 
 #include "base/awaitable.hpp"
 #include "base/deadline.hpp"
+#include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/result.hpp"
-#include "base/rng.hpp"
-#include "base/thrown.hpp"
 #include "base/time.hpp"
+#include "node/disk_guard.hpp"
 #include "node/dms_client.hpp"
-#include "node/lease.hpp"
-#include "node/node_status.hpp"
-#include "node/outbox.hpp"
 #include "node/task_run.hpp"
-#include "storage/ports.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <exception>
 #include <memory>
 #include <optional>
-#include <string>
 #include <utility>
-#include <vector>
 
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -36,18 +30,42 @@ constexpr std::chrono::seconds kLastAnswer{2};
 constexpr std::chrono::seconds kTurn{10};
 /// How late a turn may be on a busy machine.
 constexpr std::chrono::seconds kLate{10};
-constexpr std::size_t kMostPast = 50;
+/// How soon a disk without room is looked at again.
+constexpr std::chrono::seconds kDiskAgain{2};
+/// A node that is to do one task does not wait for a server that is away.
+constexpr int kOnceTries = 3;
 
 }  // namespace
 
-Engine::Engine(const TaskParts& parts, RunMode mode)
+Engine::Engine(const TaskParts& parts, RunMode mode, SpaceProbe space)
     : parts_(parts),
       core_(parts.config.poll_backoff_min, parts.config.poll_backoff_max, parts.rng),
+      choice_(parts.registry.capabilities(),
+              parts.config.capability_concurrency,
+              mode == RunMode::once ? std::chrono::seconds(0) : parts.config.long_poll),
+      disk_(DiskGuard::Parts{.control = parts.control,
+                             .io = parts.io,
+                             .clock = parts.clock,
+                             .metrics = parts.metrics,
+                             .logger = parts.logger,
+                             .probe = std::move(space)},
+            DiskLimits{.min_free_mb = parts.config.disk_min_free_mb,
+                       .max_used_pct = parts.config.disk_max_used_pct,
+                       .inode_max_used_pct = parts.config.inode_max_used_pct},
+            parts.config.work_dir,
+            parts.config.state_dir),
       mode_(mode),
       wake_(parts.control),
       polled_(parts.control),
       asking_(parts.control),
-      children_(parts.control) {}
+      children_(parts.control) {
+  for (const Capability& capability : choice_.all()) {
+    breakers_.emplace(capability,
+                      BreakerCore(parts.config.breaker_failures, parts.config.breaker_window));
+    parts.metrics.set_breaker(capability, false);
+  }
+  parts.metrics.set_slots(0, parts.config.max_concurrency);
+}
 
 Awaitable<void> Engine::run() {
   children_.spawn("poll", poll());
@@ -68,6 +86,8 @@ void Engine::cancel_tasks() {
 void Engine::pause(std::optional<SystemTime> until) {
   pause_ = Pause{.until = until};
   wake_.set();
+  // A long poll is answered by work only, which is not wanted now; a short one is let be.
+  if (asked_.hold.count() > 0) asking_.cancel();
 }
 
 void Engine::resume() {
@@ -88,56 +108,116 @@ void Engine::turn(SteadyTime until) {
   next_turn_by_ = until == SteadyTime::max() ? until : until + kLate;
 }
 
-bool Engine::full() const { return tasks_.size() >= parts_.config.max_concurrency; }
+bool Engine::full() const {
+  return tasks_.size() >= (mode_ == RunMode::once ? 1 : parts_.config.max_concurrency);
+}
 
 Awaitable<void> Engine::poll() {
-  while (!stopping_) {
-    const Deadline look = Deadline::in(parts_.clock, kTurn);
-    turn(look.at());
-    if (full() || paused()) {
-      co_await wake_.wait_until(parts_.clock, look);
-      continue;
-    }
-    co_await wait_for_answer();
-    if (!answer_) break;  // stopped, and none came
+  while (!done()) {
+    std::optional<ClaimAsk> what = co_await ready();
+    if (!what) continue;
+    asked_ = *what;
+    co_await wait_for_answer(*std::move(what));
+    if (!answer_) continue;  // taken back
     Result<Claim> answer = *std::exchange(answer_, std::nullopt);
-    Millis pause{0};
+    Wait next;
     if (answer) {
       status_.last_answer = parts_.clock.steady_now();
       status_.last_error.reset();
-      co_await take(*std::move(answer), pause);
+      co_await take(*std::move(answer), next);
     } else {
-      status_.last_error = answer.error();
-      pause = core_.after_error(answer.error().after);
-      parts_.logger.warn("poll.failed", {{"again_ms", pause.count()}, log::field(answer.error())});
+      next = failed(answer.error());
     }
-    // A task that ends frees a slot and wakes us: then the next poll goes out at once.
-    const std::size_t busy = tasks_.size();
-    const Deadline due = Deadline::in(parts_.clock, pause);
-    while (pause.count() > 0 && !stopping_ && tasks_.size() >= busy && !due.passed(parts_.clock)) {
-      const Deadline look_again = due.sooner(Deadline::in(parts_.clock, kTurn));
-      turn(look_again.at());
-      co_await wake_.wait_until(parts_.clock, look_again);
-    }
+    co_await wait(next);
   }
   turn(SteadyTime::max());
   polled_.set();
 }
 
+/// What to ask for now. Nothing, after a while, when that is not to be asked at all.
+Awaitable<std::optional<ClaimAsk>> Engine::ready() {
+  const SteadyTime look = parts_.clock.steady_now() + kTurn;
+  if (full()) {
+    co_await nap(look);
+    co_return std::nullopt;
+  }
+  if (paused()) {
+    once_ends(RunEnd::nothing);
+    co_await nap(look);
+    co_return std::nullopt;
+  }
+  turn(look);
+  const bool room = co_await disk_.has_room(children_);
+  if (!room) {
+    once_ends(RunEnd::nothing);
+    co_await nap(parts_.clock.steady_now() + kDiskAgain);
+    co_return std::nullopt;
+  }
+  // The look took its time.
+  if (done() || paused()) co_return std::nullopt;
+  look_at_breakers();
+  std::optional<ClaimAsk> what = choice_.next(busy_by_capability(), paused_capabilities());
+  if (!what) {
+    SteadyTime until = look;
+    for (const auto& [capability, breaker] : breakers_) {
+      if (const auto probe = breaker.next_probe()) until = std::min(until, *probe);
+    }
+    once_ends(RunEnd::nothing);
+    co_await nap(until);
+  }
+  co_return what;
+}
+
+/// Until then, or until something has changed.
+Awaitable<void> Engine::nap(SteadyTime until) {
+  if (done()) co_return;
+  turn(until);
+  co_await wake_.wait_until(parts_.clock, Deadline(until));
+}
+
+/// A task that ends frees a slot and wakes us: then the next poll goes out at once.
+Awaitable<void> Engine::wait(Wait wait) {
+  const std::size_t busy = tasks_.size();
+  const SteadyTime due = parts_.clock.steady_now() + wait.pause;
+  while (!done() && parts_.clock.steady_now() < due) {
+    if (wait.until_free && tasks_.size() < busy) co_return;
+    co_await nap(std::min(due, parts_.clock.steady_now() + kTurn));
+  }
+}
+
+Engine::Wait Engine::failed(const Error& error) {
+  status_.last_error = error;
+  parts_.metrics.polled(Metrics::Poll::error);
+  const Millis pause = core_.after_error(error.after);
+  parts_.logger.warn("poll.failed", {{"again_ms", pause.count()}, log::field(error)});
+  if (error.kind == ErrorKind::unauthorized) once_ends(RunEnd::refused);
+  if (error.kind != ErrorKind::retry || core_.errors() >= kOnceTries) {
+    once_ends(RunEnd::unreachable);
+  }
+  // Not cut short: a server in trouble is not helped by those who are done with a task.
+  return Wait{.pause = pause, .until_free = false};
+}
+
+void Engine::once_ends(RunEnd end) {
+  if (mode_ == RunMode::serve || once_over_) return;
+  once_over_ = true;
+  end_ = end;
+}
+
 /// The poll runs as a child, so that a stop can take it back.
-Awaitable<void> Engine::wait_for_answer() {
+Awaitable<void> Engine::wait_for_answer(ClaimAsk what) {
   asked_at_ = parts_.clock.steady_now();
   status_.asking = true;
   // Twice: a token that is refused is renewed, and the request sent again.
-  answer_by_ = asked_at_ + 2 * (parts_.config.request_timeout + parts_.config.long_poll);
+  answer_by_ = asked_at_ + 2 * (parts_.config.request_timeout + what.hold);
   turn(answer_by_);
-  asking_.spawn("claim", ask());
+  asking_.spawn("claim", ask(std::move(what)));
   co_await asking_.join();
   status_.asking = false;
 }
 
-Awaitable<void> Engine::ask() {
-  Awaitable<Result<Claim>> call = parts_.dms.claim();
+Awaitable<void> Engine::ask(ClaimAsk what) {
+  Awaitable<Result<Claim>> call = parts_.dms.claim(std::move(what));
   const Deadline deadline(answer_by_);
   Result<Claim> claim = co_await with_deadline<Claim>(parts_.clock, deadline, std::move(call));
   answer_ = std::move(claim);
@@ -145,84 +225,10 @@ Awaitable<void> Engine::ask() {
 
 Awaitable<void> Engine::take_back() {
   // A long poll is answered by work only, which we do not want any more.
-  if (parts_.config.long_poll.count() == 0) {
+  if (asked_.hold.count() == 0) {
     co_await polled_.wait_until(parts_.clock, Deadline::in(parts_.clock, kLastAnswer));
   }
   asking_.cancel();
-}
-
-/// Puts a lease to work, or says how long to wait for one.
-Awaitable<void> Engine::take(Claim claim, Millis& pause) {
-  const Millis took = std::chrono::duration_cast<Millis>(parts_.clock.steady_now() - asked_at_);
-  if (claim.broken) {
-    parts_.logger.warn("lease.unreadable",
-                       {{"task", claim.broken->task}, log::field(*claim.fault)});
-    pause = core_.after_error(std::nullopt);
-    std::string body =
-        setup_failed_body(claim.broken->id, SetupStage::start_session, claim.fault->detail);
-    co_await refuse(claim.broken->task, std::move(body));
-    co_return;
-  }
-  if (!claim.lease || claim.lease->cancel) {
-    // A canceled lease wants neither work nor a report (protocol/dms.md).
-    pause = core_.after_nothing(claim.waited ? took : Millis(0), claim.retry_after);
-    co_return;
-  }
-  Lease lease = *std::move(claim.lease);
-  if (stopping_) {
-    const Failure failure{.reason = "node_shutdown", .error = "the node shuts down"};
-    std::string body = fail_body(lease, failure, std::vector<storage::Artifact>());
-    co_await refuse(lease.task.id, std::move(body));
-    co_return;
-  }
-  pause = core_.after_work();
-  Slot slot;
-  slot.capability = lease.task.capability;
-  slot.leased_at = asked_at_;
-  slot.run = std::make_unique<TaskRun>(parts_, std::move(lease));
-  const auto task = tasks_.insert(tasks_.end(), std::move(slot));
-  children_.spawn("task", run_task(task));
-}
-
-Awaitable<void> Engine::refuse(TaskId task, std::string body) {
-  Receipt receipt{.task = std::move(task), .outcome = Outcome::failed, .body = std::move(body)};
-  receipt.trace_id = random_hex(parts_.rng, 16);
-  const Result<void> ignored = co_await parts_.dms.send(std::move(receipt));
-  static_cast<void>(ignored);
-}
-
-void Engine::remember(const Slot& slot) {
-  PastTask past;
-  past.task = slot.run->task();
-  past.capability = slot.capability;
-  past.ended_at = parts_.clock.system_now();
-  past.took = std::chrono::duration_cast<Millis>(parts_.clock.steady_now() - slot.leased_at);
-  past_.push_front(std::move(past));
-  if (past_.size() > kMostPast) past_.pop_back();
-}
-
-/// The job boundary: what goes wrong with one task stays with it.
-Awaitable<void> Engine::run_task(Tasks::iterator task) {
-  struct Done {
-    Engine& engine;
-    Tasks::iterator task;
-    ~Done() {
-      engine.remember(*task);
-      engine.tasks_.erase(task);
-      engine.wake_.set();
-    }
-  };
-  const Done done{.engine = *this, .task = task};
-  std::exception_ptr thrown;
-  try {
-    co_await task->run->run();
-  } catch (...) {
-    thrown = std::current_exception();
-  }
-  if (!thrown) co_return;
-  const auto state = co_await asio::this_coro::cancellation_state;
-  if (state.cancelled() != asio::cancellation_type::none) std::rethrow_exception(thrown);
-  parts_.logger.error("task.crashed", {{"task", task->run->task()}, {"what", what_of(thrown)}});
 }
 
 }  // namespace pn::node

@@ -5,6 +5,9 @@
 #include "base/nursery.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "node/breaker_core.hpp"
+#include "node/claim_choice.hpp"
+#include "node/disk_guard.hpp"
 #include "node/dms_client.hpp"
 #include "node/node_status.hpp"
 #include "node/poll_core.hpp"
@@ -13,8 +16,10 @@
 #include <cstddef>
 #include <deque>
 #include <list>
+#include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -49,12 +54,14 @@ enum class RunMode {
 class Engine final {
  public:
   /// `parts` outlives the engine.
-  explicit Engine(const TaskParts& parts, RunMode mode = RunMode::serve);
+  explicit Engine(const TaskParts& parts,
+                  RunMode mode = RunMode::serve,
+                  SpaceProbe space = probe_space);
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  /// Polls and works until request_stop(), then returns when the last task is done. Cancellation
-  /// ends everything and throws operation_aborted.
+  /// Polls and works until request_stop(), or until the one task is done, then returns when the
+  /// last task is done. Cancellation ends everything and throws operation_aborted.
   Awaitable<void> run();
 
   /// Leases nothing more.
@@ -93,26 +100,53 @@ class Engine final {
   struct Slot {
     std::unique_ptr<TaskRun> run;
     Capability capability;
+    LeaseId lease;
+    int attempt = 1;
     SteadyTime leased_at{};
+    BreakerCore::Ticket ticket = BreakerCore::Ticket::plain;
   };
   using Tasks = std::list<Slot>;
   struct Pause {
     std::optional<SystemTime> until;
   };
+  /// How long until the next poll.
+  struct Wait {
+    Millis pause{0};
+    bool until_free = true;  ///< a task that ends, cuts it short
+  };
 
+  // engine.cpp: the poll loop
   Awaitable<void> poll();
-  Awaitable<void> ask();
+  Awaitable<std::optional<ClaimAsk>> ready();
+  Awaitable<void> wait_for_answer(ClaimAsk what);
+  Awaitable<void> ask(ClaimAsk what);
   Awaitable<void> take_back();
-  Awaitable<void> wait_for_answer();
-  Awaitable<void> take(Claim claim, Millis& pause);
+  Awaitable<void> wait(Wait wait);
+  Awaitable<void> nap(SteadyTime until);
+  Wait failed(const Error& error);
+  void turn(SteadyTime until);
+  [[nodiscard]] bool full() const;
+  [[nodiscard]] bool done() const { return stopping_ || once_over_; }
+  void once_ends(RunEnd end);
+
+  // engine_tasks.cpp: what a poll brought, and how it ended
+  Awaitable<void> take(Claim claim, Wait& wait);
+  [[nodiscard]] bool repeated(const Lease& lease);
+  void start(Lease lease);
   Awaitable<void> refuse(TaskId task, std::string body);
   Awaitable<void> run_task(Tasks::iterator task);
-  void remember(const Slot& slot);
-  [[nodiscard]] bool full() const;
-  void turn(SteadyTime until);
+  void ended(const Slot& slot, bool crashed);
+  void look_at_breakers();
+  void breaker_changed(const Capability& capability, BreakerCore::Change change);
+  [[nodiscard]] std::map<Capability, std::size_t> busy_by_capability() const;
+  [[nodiscard]] std::set<Capability> paused_capabilities() const;
+  [[nodiscard]] std::string why_paused(const Capability& capability) const;
 
   const TaskParts& parts_;
   PollCore core_;
+  ClaimChoice choice_;
+  std::map<Capability, BreakerCore> breakers_;
+  DiskGuard disk_;
   PollStatus status_;
   Tasks tasks_;
   std::deque<PastTask> past_;  // newest first
@@ -120,6 +154,8 @@ class Engine final {
   const RunMode mode_;
   RunEnd end_ = RunEnd::drained;
   bool stopping_ = false;
+  bool once_over_ = false;
+  ClaimAsk asked_;  // the last
   SteadyTime last_turn_{};
   SteadyTime next_turn_by_ = SteadyTime::max();
   std::optional<Result<Claim>> answer_;  // of the poll under way

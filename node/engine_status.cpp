@@ -37,14 +37,34 @@ std::vector<CapabilityStatus> Engine::capabilities() const {
     status.capability = capability;
     status.busy =
         static_cast<std::size_t>(std::ranges::count(tasks_, capability, &Slot::capability));
-    const auto cap = parts_.config.capability_concurrency.find(capability);
-    if (cap != parts_.config.capability_concurrency.end()) status.cap = cap->second;
+    status.cap = choice_.cap(capability);
+    status.paused = why_paused(capability);
     out.push_back(std::move(status));
   }
   return out;
 }
 
-std::vector<DiskStatus> Engine::disks() const { return {}; }
+/// By the breaker.
+std::string Engine::why_paused(const Capability& capability) const {
+  const auto found = breakers_.find(capability);
+  if (found == breakers_.end() || !found->second.open()) return "";
+  const BreakerCore& breaker = found->second;
+  std::string out = capability.str() + " failed " + std::to_string(breaker.in_a_row()) +
+                    " times in a row within " + format_duration(parts_.config.breaker_window) +
+                    " of its lease: ";
+  const auto next = breaker.next_probe();
+  const SteadyTime now = parts_.clock.steady_now();
+  if (!next) {
+    out += "one task is being tried now";
+  } else if (*next <= now) {
+    out += "one more task is tried next";
+  } else {
+    out += "one more task is tried in " + format_duration(*next - now);
+  }
+  return out + "; see why its last tasks failed";
+}
+
+std::vector<DiskStatus> Engine::disks() const { return disk_.disks(); }
 
 std::vector<std::string> Engine::reasons() const {
   std::vector<std::string> out;
@@ -58,9 +78,27 @@ std::vector<std::string> Engine::reasons() const {
                   ": `posenode resume` ends that");
   }
   if (full()) {
-    out.push_back("all " + std::to_string(parts_.config.max_concurrency) +
+    out.push_back("all " + std::to_string(tasks_.size()) +
                   " slots are busy: MAX_CONCURRENCY sets how many there are");
+    return out;
   }
+  for (const DiskStatus& disk : disk_.disks()) {
+    if (!disk.fault.empty()) out.push_back(disk.fault);
+  }
+  bool open = false;
+  std::vector<std::string> closed;
+  for (const CapabilityStatus& capability : capabilities()) {
+    if (!capability.paused.empty()) {
+      closed.push_back(capability.paused);
+    } else if (capability.cap && capability.busy >= *capability.cap) {
+      closed.push_back(capability.capability.str() + " is at its cap of " +
+                       std::to_string(*capability.cap) +
+                       ": CAPABILITY_CONCURRENCY sets how many at a time");
+    } else {
+      open = true;
+    }
+  }
+  if (!open) out.insert(out.end(), closed.begin(), closed.end());
   if (status_.last_error) {
     out.push_back("the last poll failed, and is tried again: " + to_string(*status_.last_error));
   }

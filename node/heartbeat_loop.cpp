@@ -74,7 +74,7 @@ Awaitable<Result<void>> HeartbeatLoop::open(Millis limit) {
     const SteadyTime due = core_.next_beat();
     if (due >= std::min(core_.fence(), latest)) co_return first;
     co_await wake_.wait_until(parts_.clock, Deadline(due));
-    if (gave_up_) co_return first;
+    if (gave_up_ || end_ != LeaseEnd::none) co_return first;
   }
 }
 
@@ -130,6 +130,11 @@ void HeartbeatLoop::renew_token(std::function<void()> done) {
   }
   token_waiters_.push_back(std::move(done));
   core_.hurry(parts_.clock.steady_now());
+  wake_.set();
+}
+
+void HeartbeatLoop::lose() {
+  if (end_ == LeaseEnd::none) finish(LeaseEnd::lost);
   wake_.set();
 }
 

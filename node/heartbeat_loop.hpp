@@ -66,6 +66,9 @@ class HeartbeatLoop final {
   /// `done` is called once a beat sent after this has been accepted, or the lease has ended.
   void renew_token(std::function<void()> done);
 
+  /// Ends the lease: it is known from elsewhere that it is not ours any more.
+  void lose();
+
   /// Ends open() soon, for a node that shuts down.
   void give_up();
 

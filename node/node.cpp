@@ -62,7 +62,6 @@ std::string local_url(const http::ListenAddress& listen, std::uint16_t port) {
 DmsOptions dms_options(const Config& config) {
   DmsOptions out(config.dms_base_url);
   out.request_timeout = config.request_timeout;
-  out.long_poll = config.long_poll;
   return out;
 }
 

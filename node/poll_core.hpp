@@ -10,9 +10,11 @@ namespace pn::node {
 /// How long to wait before the next GET /tasks. Pure but for the Rng.
 ///
 /// After work: not at all. Without work: a random time in [min, max], unless the server held the
-/// request itself. After an error: a random time from min to a limit that doubles from min to max
-/// with each error in a row, so that a short hiccup costs little and nodes that saw the same outage
-/// come back spread out. A Retry-After that is longer wins, up to ten minutes.
+/// request itself. After an error: the same at once, and from the second in a row on in the upper
+/// three quarters of it. A server that goes away cuts the requests of all its nodes in the same
+/// instant: with a doubling from min they would all come back within a second or two. Before the
+/// first answer of all a node is on its own, and its limit does double from min. On top of a
+/// Retry-After (up to ten minutes) comes a random time as well, for all were told the same.
 class PollCore {
  public:
   PollCore(Millis min, Millis max, Rng& rng);
@@ -27,10 +29,13 @@ class PollCore {
   [[nodiscard]] int errors() const { return errors_; }
 
  private:
+  Millis pause(Millis low, Millis high, std::optional<Millis> retry_after);
+
   const Millis min_;
   const Millis max_;
   Rng& rng_;
   int errors_ = 0;
+  bool answered_ = false;
 };
 
 }  // namespace pn::node

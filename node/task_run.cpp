@@ -100,6 +100,11 @@ void TaskRun::shutdown() {
   wake_.set();
 }
 
+void TaskRun::superseded() {
+  beats_.lose();
+  wake_.set();
+}
+
 Awaitable<void> TaskRun::conduct() {
   const bool ready = co_await set_up();
   if (!ready) co_return;
@@ -121,6 +126,7 @@ Awaitable<bool> TaskRun::set_up() {
   const Result<void> first = co_await beats_.open(parts_.config.request_timeout);
   if (beats_.end() != LeaseEnd::none) {
     logger_.info("task.dropped", {{"lease", name(beats_.end())}});
+    note(name(beats_.end()), "", "");
     co_return false;
   }
   if (!first) {
@@ -145,9 +151,11 @@ Awaitable<void> TaskRun::setup_failed(SetupStage stage, const Error& why) {
   logger_.warn("task.setup_failed", {{"stage", name(stage)}, log::field(why)});
   if (shutdown_) {
     Failure failure{.reason = "node_shutdown", .error = "the node shuts down"};
+    note("failed", failure.reason, failure.error);
     co_await deliver(Outcome::failed, fail_body(lease_, failure, std::vector<storage::Artifact>()));
     co_return;
   }
+  note("failed", "node_setup_failed", why.detail);
   co_await deliver(Outcome::failed, setup_failed_body(lease_.id, stage, why.detail));
 }
 
@@ -217,12 +225,14 @@ Awaitable<void> TaskRun::report() {
     logger_.info("task.dropped", {{"lease", name(beats_.end())}});
     // What a canceled job left is of no use to anybody; a lost lease is worth a look.
     keep_workspace_ = beats_.end() != LeaseEnd::canceled;
+    note(name(beats_.end()), "", "");
     co_return;
   }
   const std::vector<storage::Artifact> artifacts = ports_.outputs->artifacts();
   const Millis took = std::chrono::duration_cast<Millis>(parts_.clock.steady_now() - began_);
   if (outcome_ && outcome_->ok()) {
     logger_.info("task.completed", {{"took_ms", took.count()}, {"artifacts", artifacts.size()}});
+    note("completed", "", "");
     co_await deliver(Outcome::completed, complete_body(lease_, artifacts));
     co_return;
   }
@@ -233,7 +243,25 @@ Awaitable<void> TaskRun::report() {
                 {"reason", failure.reason},
                 {"error", failure.error},
                 {"retryable", failure.retryable}});
+  note("failed", failure.reason, failure.error);
   co_await deliver(Outcome::failed, fail_body(lease_, failure, artifacts));
+}
+
+void TaskRun::note(std::string_view outcome, std::string_view reason, std::string_view error) {
+  past_.outcome = std::string(outcome);
+  past_.reason = std::string(reason);
+  past_.error = std::string(error);
+  past_.ended_at = parts_.clock.system_now();
+  past_.took = std::chrono::duration_cast<Millis>(parts_.clock.steady_now() - began_);
+}
+
+PastTask TaskRun::past() const {
+  PastTask out = past_;
+  out.task = lease_.task.id;
+  out.job = lease_.task.job;
+  out.capability = lease_.task.capability;
+  out.attempt = lease_.task.attempt;
+  return out;
 }
 
 /// Whatever a runner says that was stopped for our sake, the reason is ours.

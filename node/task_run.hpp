@@ -13,6 +13,7 @@
 #include "node/heartbeat_loop.hpp"
 #include "node/lease.hpp"
 #include "node/metrics.hpp"
+#include "node/node_status.hpp"
 #include "node/outbox.hpp"
 #include "node/task_context_impl.hpp"
 #include "node/task_ports.hpp"
@@ -21,6 +22,7 @@
 
 #include <memory>
 #include <optional>
+#include <string_view>
 
 namespace pn::node {
 
@@ -66,6 +68,12 @@ class TaskRun final {
   /// Ends the runner and reports `node_shutdown`.
   void shutdown();
 
+  /// The server leased the same task to us anew: this lease is over.
+  void superseded();
+
+  /// How it ended; once run() has returned.
+  [[nodiscard]] PastTask past() const;
+
   [[nodiscard]] const TaskId& task() const { return lease_.task.id; }
 
  private:
@@ -79,6 +87,7 @@ class TaskRun final {
   Awaitable<void> deliver(Outcome outcome, std::string body);
   Awaitable<void> clean_up();
   [[nodiscard]] Failure why_failed() const;
+  void note(std::string_view outcome, std::string_view reason, std::string_view error);
   void start(Nursery& group, std::string_view name, Awaitable<void> child);
 
   const TaskParts& parts_;
@@ -95,6 +104,7 @@ class TaskRun final {
   TaskPorts ports_;
   std::optional<TaskContextImpl> context_;
 
+  PastTask past_;
   std::optional<Result<void>> outcome_;  // what the runner answered, or crashed with
   bool runner_ended_ = false;
   bool stopping_ = false;

@@ -33,7 +33,10 @@ namespace {
 namespace fs = std::filesystem;
 
 const std::map<std::string, std::string> kEnvironment{{"PATH", "/usr/bin:/bin"},
-                                                      {"SFM_COLMAP", "/nonexistent/colmap"}};
+                                                      {"SFM_COLMAP", "/nonexistent/colmap"},
+                                                      {"DISK_MIN_FREE_MB", "0"},
+                                                      {"DISK_MAX_USED_PCT", "100"},
+                                                      {"INODE_MAX_USED_PCT", "100"}};
 
 std::vector<std::string> market(const TempFolder& folder, std::vector<std::string> more = {}) {
   std::vector<std::string> out{

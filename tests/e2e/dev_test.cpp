@@ -37,6 +37,9 @@ class Dev {
   explicit Dev(std::map<std::string, std::string> settings = {}) {
     settings.try_emplace("PATH", "/usr/bin:/bin");
     settings.try_emplace("SFM_COLMAP", "/nonexistent/colmap");  // not what is tested here
+    settings.try_emplace("DISK_MIN_FREE_MB", "0");              // nor is this machine's disk
+    settings.try_emplace("DISK_MAX_USED_PCT", "100");
+    settings.try_emplace("INODE_MAX_USED_PCT", "100");
     child_.emplace(std::vector<std::string>{POSENODE_BINARY,
                                             "dev",
                                             "--listen",

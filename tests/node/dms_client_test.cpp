@@ -64,15 +64,17 @@ TEST_CASE("dms: a claim carries the token, a trace and nothing it need not", "[n
 
 TEST_CASE("dms: long polling is asked for and noticed", "[node][dms]") {
   Fixture f;
-  f.options.long_poll = 30s;
+  ClaimAsk ask;
+  ask.hold = 30s;
   DmsClient client = f.client();
   Reply held(204, std::string());
   held.headers.set("Preference-Applied", "wait");
   f.dms.claims.push_back(held);
-  const Result<Claim> claim = f.loop.run(client.claim());
+  const Result<Claim> claim = f.loop.run(client.claim(ask));
   REQUIRE(claim.ok());
   CHECK(claim->waited);
   CHECK(header(f.dms.calls[0], "prefer") == "wait=30");
+  CHECK(f.dms.calls[0].query.empty());
   const Result<Claim> plain = f.loop.run(client.claim());
   REQUIRE(plain.ok());
   CHECK_FALSE(plain->waited);

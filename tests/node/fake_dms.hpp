@@ -51,11 +51,13 @@ class FakeDms final : public http::HttpClient {
     Json body;
     http::Headers headers;
     SteadyTime at;
+    std::string query{};
   };
 
   explicit FakeDms(FakeClock& clock) : clock_(clock) {}
 
-  std::deque<Reply> claims;  ///< empty: 204
+  std::deque<Reply> claims;                    ///< empty: 204
+  std::function<Reply(const Call&)> on_claim;  ///< instead of `claims`
   std::function<Reply(const Json& body)> on_heartbeat = [](const Json&) {
     return Reply(200, Json::object());
   };
@@ -80,7 +82,8 @@ class FakeDms final : public http::HttpClient {
               request.url.path(),
               Json(),
               request.headers,
-              clock_.steady_now()};
+              clock_.steady_now(),
+              request.url.query()};
     if (!request.body.empty()) call.body = *parse_json(request.body);
     calls.push_back(call);
     const Reply reply = answer(call);
@@ -94,6 +97,7 @@ class FakeDms final : public http::HttpClient {
  private:
   Reply answer(const Call& call) {
     if (call.path.ends_with("/tasks")) {
+      if (on_claim) return on_claim(call);
       if (claims.empty()) return Reply(204, std::string());
       Reply reply = claims.front();
       claims.pop_front();

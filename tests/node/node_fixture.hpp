@@ -103,6 +103,10 @@ struct NodeFixture {
 
   NodeFixture() {
     config.work_dir = dir.path;
+    // This machine's disk is no part of a test.
+    config.disk_min_free_mb = 0;
+    config.disk_max_used_pct = 100;
+    config.inode_max_used_pct = 100;
     config.long_poll = std::chrono::seconds(0);
     dms.on_heartbeat = [this](const Json&) { return renewed(); };
   }

@@ -90,6 +90,9 @@ struct World {
     config.node_version = "1.2.3";
     config.state_dir = dir.path / "state";
     config.work_dir = dir.path / "work";
+    config.disk_min_free_mb = 0;  // this machine's disk is no part of a test
+    config.disk_max_used_pct = 100;
+    config.inode_max_used_pct = 100;
     config.status_addr = {.address = "127.0.0.1", .port = 0};
     config.poll_backoff_min = 5ms;
     config.poll_backoff_max = 10ms;

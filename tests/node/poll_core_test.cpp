@@ -42,7 +42,8 @@ TEST_CASE("poll: a request that was held is followed at once, one that was not i
   CHECK(core.after_nothing(20ms, std::nullopt) >= 1s);
 }
 
-TEST_CASE("poll: errors widen the range up to the longest pause", "[node][poll]") {
+TEST_CASE("poll: before the first answer errors widen the range up to the longest pause",
+          "[node][poll]") {
   testing::FakeRng rng;
   PollCore core(1s, 30s, rng);
   Millis limit = 2s;
@@ -52,18 +53,45 @@ TEST_CASE("poll: errors widen the range up to the longest pause", "[node][poll]"
     CHECK(pause <= limit);
     limit = std::min<Millis>(limit * 2, 30s);
   }
-  core.after_work();
-  CHECK(core.after_error(std::nullopt) <= 2s);
 }
 
-TEST_CASE("poll: Retry-After wins when it is longer, within reason", "[node][poll]") {
+TEST_CASE("poll: after the first answer errors spread the nodes at once", "[node][poll]") {
+  testing::FakeRng rng;
+  PollCore core(1s, 30s, rng);
+  Millis longest{0};
+  Millis shortest_second{30s};
+  for (int i = 0; i < 1000; ++i) {
+    core.after_work();
+    const Millis first = core.after_error(std::nullopt);
+    const Millis second = core.after_error(std::nullopt);
+    CHECK(first >= 1s);
+    longest = std::max({longest, first, second});
+    shortest_second = std::min(shortest_second, second);
+  }
+  CHECK(longest <= 30s);
+  CHECK(longest > 28s);
+  CHECK(shortest_second >= 7500ms);
+}
+
+TEST_CASE("poll: a Retry-After is kept to, and spread", "[node][poll]") {
   testing::FakeRng rng;
   PollCore core(1s, 2s, rng);
-  CHECK(core.after_error(45s) == 45s);
-  CHECK(core.after_nothing(0ms, 45s) == 45s);
-  CHECK(core.after_nothing(30s, 45s) == 45s);
+  for (int i = 0; i < 100; ++i) {
+    for (const Millis pause :
+         {core.after_error(45s), core.after_nothing(0ms, 45s), core.after_nothing(30s, 45s)}) {
+      CHECK(pause >= 45s);
+      CHECK(pause <= 47s);
+    }
+  }
   CHECK(core.after_error(0s) >= 1s);
-  CHECK(core.after_error(24h) == 600s);
+  CHECK(core.after_error(24h) <= 602s);
+}
+
+TEST_CASE("poll: a longest pause below the shortest is the shortest", "[node][poll]") {
+  testing::FakeRng rng;
+  PollCore core(5s, 1s, rng);
+  CHECK(core.after_nothing(0ms, std::nullopt) == 5s);
+  CHECK(core.after_error(std::nullopt) == 5s);
 }
 
 }  // namespace pn::node
