@@ -12,24 +12,11 @@
 #include "http/url.hpp"
 
 #include <chrono>
-#include <ctime>
 #include <optional>
 #include <string>
 #include <utility>
 
-#include <time.h>
-
 namespace pn::auth {
-
-std::optional<SystemTime> server_time(const http::Headers& headers) {
-  const auto text = headers.find("date");
-  if (!text) return std::nullopt;
-  const std::string date(*text);
-  std::tm parts{};
-  const char* end = ::strptime(date.c_str(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
-  if (end == nullptr || *end != '\0') return std::nullopt;
-  return SystemTime(std::chrono::seconds(::timegm(&parts)));
-}
 
 namespace {
 
@@ -37,7 +24,7 @@ namespace {
 /// is as good; else the latest it can be, so that no token is thought to live longer than it does.
 SystemTime server_now(const http::Headers& headers, SystemTime ours) {
   constexpr std::chrono::seconds kResolution{1};
-  const std::optional<SystemTime> date = server_time(headers);
+  const std::optional<SystemTime> date = http::server_date(headers);
   if (!date || (*date <= ours && ours < *date + kResolution)) return ours;
   return *date + kResolution;
 }

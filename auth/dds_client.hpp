@@ -53,8 +53,4 @@ class DdsClient final {
   const Millis timeout_;
 };
 
-/// The time a server wrote into its answer's `Date` field (RFC 9110 5.6.7, the preferred form);
-/// nothing when there is none.
-std::optional<SystemTime> server_time(const http::Headers& headers);
-
 }  // namespace pn::auth

@@ -2,6 +2,7 @@
 
 #include "base/result.hpp"
 #include "bin/jobs.hpp"
+#include "storage/naming.hpp"
 
 #include <cctype>
 #include <cstddef>
@@ -26,15 +27,9 @@ std::string plain(std::string_view text) {
   return out;
 }
 
-std::string_view without_slashes(std::string_view text) {
-  while (text.starts_with('/')) text.remove_prefix(1);
-  while (text.ends_with('/')) text.remove_suffix(1);
-  return text;
-}
-
 /// The runner's own path again: the task's prefix taken off.
 std::string_view rel_path(std::string_view logical_path, std::string_view prefix) {
-  prefix = without_slashes(prefix);
+  prefix = storage::without_slashes(prefix);
   if (!prefix.empty() && logical_path.starts_with(prefix) &&
       logical_path.substr(prefix.size()).starts_with('/')) {
     logical_path.remove_prefix(prefix.size() + 1);

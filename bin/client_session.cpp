@@ -1,6 +1,5 @@
 #include "bin/client_session.hpp"
 
-#include "auth/dds_client.hpp"
 #include "auth/jwt.hpp"
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
@@ -160,7 +159,7 @@ Awaitable<Result<DomainGrant>> ClientSession::sign_in() {
   if (!granted) {
     co_return within("asking for domain " + settings_.domain.str(), std::move(granted).error());
   }
-  const SystemTime now = auth::server_time(granted->headers).value_or(clock_.system_now());
+  const SystemTime now = http::server_date(granted->headers).value_or(clock_.system_now());
   Result<GrantAnswer> checked = parse_grant(granted->body, settings_.domain, now);
   if (!checked) co_return std::move(checked).error();
   const auto life = std::chrono::duration_cast<SteadyTime::duration>(checked->expires_at - now);

@@ -3,6 +3,7 @@
 #include "base/json.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "http/types.hpp"
 
 #include <algorithm>
 #include <charconv>
@@ -98,11 +99,15 @@ Error from_http_status(const Response& response) {
       kind_of(response.status), "http_" + std::to_string(response.status), std::move(detail));
   if (error.kind == ErrorKind::retry) {
     // A date in Retry-After is the server's time, so it is compared with the server's clock.
-    const auto date = response.headers.find("date");
-    const auto now = date ? parse_http_date(*date) : std::nullopt;
-    error.after = retry_after(response.headers, now.value_or(SystemTime()));
+    const SystemTime now = server_date(response.headers).value_or(SystemTime());
+    error.after = retry_after(response.headers, now);
   }
   return error;
+}
+
+std::optional<SystemTime> server_date(const Headers& headers) {
+  const auto date = headers.find("date");
+  return date ? parse_http_date(*date) : std::nullopt;
 }
 
 std::optional<std::chrono::milliseconds> retry_after(const Headers& headers, SystemTime now) {

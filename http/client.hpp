@@ -80,6 +80,10 @@ Result<std::unique_ptr<HttpClient>> make_http_client(Executor executor, ClientOp
 /// first 200 printable characters.
 Error from_http_status(const Response& response);
 
+/// The time a server wrote into its answer's `Date` field (RFC 9110 5.6.7); nothing when there is
+/// none, or none that can be read.
+std::optional<SystemTime> server_date(const Headers& headers);
+
 /// Seconds or an HTTP date (against `now`); nothing when absent, malformed, or over a day.
 std::optional<std::chrono::milliseconds> retry_after(const Headers& headers, SystemTime now);
 

@@ -7,6 +7,7 @@
 #include "base/result.hpp"
 #include "base/rng.hpp"
 #include "base/secret.hpp"
+#include "base/semver.hpp"
 #include "base/time.hpp"
 #include "http/server.hpp"
 #include "http/types.hpp"
@@ -15,7 +16,6 @@
 #include "market/identity_store.hpp"
 #include "market/secrets.hpp"
 #include "market/tokens.hpp"
-#include "market/version.hpp"
 
 #include <chrono>
 #include <cstddef>

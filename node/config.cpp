@@ -2,10 +2,10 @@
 
 #include "auth/wallet.hpp"
 #include "base/file.hpp"
-#include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "base/secret.hpp"
+#include "base/semver.hpp"
 #include "http/client.hpp"
 #include "http/server.hpp"
 #include "http/url.hpp"

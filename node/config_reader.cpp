@@ -37,30 +37,6 @@ std::optional<N> parse_number(std::string_view text) {
   return value;
 }
 
-bool all_of_class(std::string_view text, bool (*member)(char)) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), member);
-}
-
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_version_char(char c) {
-  return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
-}
-
-/// Dot-separated identifiers of semver 2.0 (sections 9 and 10).
-bool are_identifiers(std::string_view text, bool numbers_without_zeros) {
-  for (;;) {
-    const std::size_t dot = text.find('.');
-    const std::string_view part = text.substr(0, dot);
-    if (!all_of_class(part, is_version_char)) return false;
-    if (numbers_without_zeros && part.size() > 1 && part.front() == '0' &&
-        all_of_class(part, is_digit)) {
-      return false;
-    }
-    if (dot == std::string_view::npos) return true;
-    text.remove_prefix(dot + 1);
-  }
-}
-
 bool is_capability(std::string_view text) {
   return text.size() > 1 && text.front() == '/' &&
          std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c < '\x7f'; });
@@ -102,28 +78,6 @@ std::string lower_case(std::string_view text) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
   return out;
-}
-
-bool is_semver(std::string_view text) {
-  const std::size_t plus = text.find('+');
-  if (plus != std::string_view::npos) {
-    if (!are_identifiers(text.substr(plus + 1), false)) return false;
-    text = text.substr(0, plus);
-  }
-  const std::size_t dash = text.find('-');
-  if (dash != std::string_view::npos) {
-    if (!are_identifiers(text.substr(dash + 1), true)) return false;
-    text = text.substr(0, dash);
-  }
-  int parts = 0;
-  for (;; ++parts) {
-    const std::size_t dot = text.find('.');
-    const std::string_view part = text.substr(0, dot);
-    if (!all_of_class(part, is_digit) || (part.size() > 1 && part.front() == '0')) return false;
-    if (dot == std::string_view::npos) break;
-    text.remove_prefix(dot + 1);
-  }
-  return parts == 2;
 }
 
 std::optional<std::string> SettingReader::given(std::string_view name) const {

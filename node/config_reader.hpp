@@ -51,8 +51,6 @@ class SettingReader {
   const Environment& environment_;
 };
 
-/// Semantic version 2.0, without a leading v.
-bool is_semver(std::string_view text);
 /// ASCII lower case.
 std::string lower_case(std::string_view text);
 

@@ -1,7 +1,6 @@
 #include "node/dms_client.hpp"
 
 #include "auth/access_tokens.hpp"
-#include "auth/dds_client.hpp"
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
 #include "base/ids.hpp"
@@ -154,7 +153,7 @@ Awaitable<Result<DmsClient::Answer>> DmsClient::exchange(Call call) {
     Result<http::Response> response = co_await http_.send(std::move(outgoing));
     if (!response) co_return std::move(response).error();
     answer.response = *std::move(response);
-    if (const auto date = auth::server_time(answer.response.headers)) {
+    if (const auto date = http::server_date(answer.response.headers)) {
       server_time_.observe(*date, answer.sent_wall, clock_.system_now());
     }
     if (answer.response.status == kUnauthorized) {

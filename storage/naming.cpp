@@ -28,12 +28,6 @@ bool is_plain(char c) {
 
 bool continues_character(char c) { return (static_cast<unsigned char>(c) & 0xC0U) == 0x80U; }
 
-std::string_view without_slashes(std::string_view text) {
-  while (text.starts_with('/')) text.remove_prefix(1);
-  while (text.ends_with('/')) text.remove_suffix(1);
-  return text;
-}
-
 std::string_view file_name(std::string_view path) {
   const std::size_t slash = path.rfind('/');
   return slash == std::string_view::npos ? path : path.substr(slash + 1);
@@ -92,6 +86,12 @@ std::string digest_digits(std::string_view text, std::size_t digits) {
 }
 
 }  // namespace
+
+std::string_view without_slashes(std::string_view text) {
+  while (text.starts_with('/')) text.remove_prefix(1);
+  while (text.ends_with('/')) text.remove_suffix(1);
+  return text;
+}
 
 std::string sanitize(std::string_view text, std::string_view when_empty) {
   std::string out;

@@ -20,6 +20,9 @@ constexpr std::size_t kNameLimit = 128;
 bool is_data_name(std::string_view text);
 constexpr std::string_view kNameRule = "1 to 128 bytes, without \"/\" and control characters";
 
+/// The text without slashes at both ends.
+std::string_view without_slashes(std::string_view text);
+
 /// Every character (UTF-8) outside [A-Za-z0-9_-] becomes "_"; nothing becomes `when_empty`.
 std::string sanitize(std::string_view text, std::string_view when_empty);
 

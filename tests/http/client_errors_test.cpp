@@ -120,4 +120,16 @@ TEST_CASE("retry_after: seconds or a date, nothing else", "[http][errors]") {
   CHECK_FALSE(retry_after(Headers(), now));
 }
 
+TEST_CASE("errors: a server's date that cannot be read is no time", "[http]") {
+  Headers headers;
+  CHECK_FALSE(server_date(headers));
+  for (const char* text : {"", "yesterday", "Fri, 99 Nov 2026 10:00:00 GMT"}) {
+    INFO(text);
+    headers.set("Date", text);
+    CHECK_FALSE(server_date(headers));
+  }
+  headers.set("Date", "Fri, 20 Nov 2026 10:00:00 GMT");
+  CHECK(server_date(headers) == parse_rfc3339("2026-11-20T10:00:00Z").value());
+}
+
 }  // namespace pn::http

@@ -8,7 +8,6 @@
 #include "market/database.hpp"
 #include "market/dms_node_handlers.hpp"
 #include "market/settings.hpp"
-#include "market/version.hpp"
 #include "tests/market/market_fixture.hpp"
 
 #include <chrono>
@@ -212,18 +211,6 @@ TEST_CASE("market: Prefer: wait", "[market]") {
   CHECK_FALSE(wait("wait=x"));
   CHECK_FALSE(wait("wait=-1"));
   CHECK_FALSE(wait("waiting=5"));
-}
-
-TEST_CASE("market: semantic versions", "[market]") {
-  for (const char* good : {"0.0.0", "1.2.3", "1.2.3-rc.1", "1.2.3+b.7", "10.20.30-a-b+c"}) {
-    INFO(good);
-    CHECK(is_semver(good));
-  }
-  for (const char* bad :
-       {"", "1", "1.2", "v1.2.3", "1.2.3.4", "01.2.3", "1.2.3-", "1.2.3+", "1.2.3-a..b", "1.2.x"}) {
-    INFO(bad);
-    CHECK_FALSE(is_semver(bad));
-  }
 }
 
 }  // namespace pn::market::testing

@@ -1,9 +1,10 @@
-#include "market/version.hpp"
+#include "base/semver.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <string_view>
 
-namespace pn::market {
+namespace pn {
 namespace {
 
 bool digit(char c) { return c >= '0' && c <= '9'; }
@@ -23,20 +24,25 @@ bool take(std::string_view& text, char wanted) {
   return true;
 }
 
+bool identifier_char(char c) {
+  return digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
+}
+
+enum class Numbers { any, without_leading_zeros };
+
 /// Dot-separated, none of them empty, of [0-9A-Za-z-].
-bool identifiers(std::string_view text) {
-  std::size_t length = 0;
-  for (const char c : text) {
-    if (c == '.') {
-      if (length == 0) return false;
-      length = 0;
-      continue;
+bool identifiers(std::string_view text, Numbers numbers) {
+  for (;;) {
+    const std::size_t dot = text.find('.');
+    const std::string_view part = text.substr(0, dot);
+    if (part.empty() || !std::all_of(part.begin(), part.end(), identifier_char)) return false;
+    if (numbers == Numbers::without_leading_zeros && part.size() > 1 && part.front() == '0' &&
+        std::all_of(part.begin(), part.end(), digit)) {
+      return false;
     }
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    if (!digit(c) && !letter && c != '-') return false;
-    ++length;
+    if (dot == std::string_view::npos) return true;
+    text.remove_prefix(dot + 1);
   }
-  return length > 0;
 }
 
 }  // namespace
@@ -47,10 +53,10 @@ bool is_semver(std::string_view text) {
     return false;
   }
   if (const auto plus = text.find('+'); plus != std::string_view::npos) {
-    if (!identifiers(text.substr(plus + 1))) return false;
+    if (!identifiers(text.substr(plus + 1), Numbers::any)) return false;
     text = text.substr(0, plus);
   }
-  return text.empty() || (take(text, '-') && identifiers(text));
+  return text.empty() || (take(text, '-') && identifiers(text, Numbers::without_leading_zeros));
 }
 
-}  // namespace pn::market
+}  // namespace pn
