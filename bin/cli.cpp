@@ -34,6 +34,7 @@ class CommandLine final {
       return std::string();
     });
     add_services();
+    add_control();
     add_jobs();
     add_data();
     add_tools();
@@ -133,6 +134,26 @@ class CommandLine final {
     dev->add_option("--data", dev_.data, "its folder")->type_name("DIR");
     dev->add_option("--write-env", dev_.write_env, "writes what clients need [DATA/client.env]")
         ->type_name("FILE");
+  }
+
+  /// The commands that speak with a running node by its control socket.
+  void add_control() {
+    using Command = int (*)(Invocation, const ControlOptions&);
+    const auto control = [this](const char* name, const char* what, Command command) {
+      CLI::App* added =
+          add(app_, name, what, [this, command] { return command(invocation_, control_); });
+      takes_env_file(added);
+      added->add_option("--state-dir", control_.state_dir, "the node's folder [STATE_DIR]")
+          ->type_name("DIR");
+      return added;
+    };
+    control("status", "What a node on this machine does, and why", status_command);
+    control("drain", "Have it finish its tasks and end", drain_command)
+        ->add_flag("--wait", control_.wait, "until it has ended");
+    control("pause", "Have it lease nothing for a while; what runs goes on", pause_command)
+        ->add_option("--for", control_.length, "how long, such as 2h, 30m, 45s [until resume]")
+        ->type_name("TIME");
+    control("resume", "End a pause", resume_command);
   }
 
   void add_jobs() {
@@ -243,6 +264,7 @@ class CommandLine final {
   CLI::App app_{"A compute node for a domain marketplace, and the marketplace itself.", "posenode"};
   Invocation invocation_;
   std::function<int()> chosen_;
+  ControlOptions control_;
   MarketOptions market_;
   DevOptions dev_;
   JobSubmitOptions submit_;

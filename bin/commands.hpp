@@ -26,6 +26,17 @@ bool load_environment(Invocation& invocation);
 
 int run_command(Invocation invocation);
 
+/// For those that speak with a running node.
+struct ControlOptions {
+  std::filesystem::path state_dir;  ///< empty: as `run` finds it
+  bool wait = false;                ///< drain: until the node has ended
+  std::string length;               ///< pause: "2h"; empty: until it is resumed
+};
+int status_command(Invocation invocation, const ControlOptions& options);
+int drain_command(Invocation invocation, const ControlOptions& options);
+int pause_command(Invocation invocation, const ControlOptions& options);
+int resume_command(Invocation invocation, const ControlOptions& options);
+
 struct MarketOptions {
   std::string listen = "127.0.0.1:8480";
   std::string public_url;           ///< empty: from the listener

@@ -12,7 +12,9 @@
 #include "bin/version.hpp"
 #include "http/client.hpp"
 #include "node/config.hpp"
+#include "node/engine.hpp"
 #include "node/node.hpp"
+#include "node/supervisor.hpp"
 #include "runners/process.hpp"
 #include "runners/registry.hpp"
 
@@ -65,7 +67,9 @@ NodeHost::~NodeHost() = default;
 Result<std::unique_ptr<NodeHost>> NodeHost::build(Executor control,
                                                   node::Config config,
                                                   const std::vector<RunnerState>& runners,
-                                                  log::Logger logger) {
+                                                  log::Logger logger,
+                                                  node::Supervisor* supervisor,
+                                                  node::RunMode mode) {
   auto impl = std::make_unique<Impl>(std::max(1U, std::thread::hardware_concurrency()));
   auto control_http = http::make_http_client(control, node::client_options(config));
   if (!control_http) return std::move(control_http).error();
@@ -85,8 +89,9 @@ Result<std::unique_ptr<NodeHost>> NodeHost::build(Executor control,
                         .control_http = *impl->control_http,
                         .transfer_http = *impl->transfer_http,
                         .registry = impl->registry,
-                        .logger = std::move(logger)};
-  impl->node.emplace(std::move(parts), std::move(config));
+                        .logger = std::move(logger),
+                        .supervisor = supervisor};
+  impl->node.emplace(std::move(parts), std::move(config), mode);
   impl->transfer.start();
   return std::unique_ptr<NodeHost>(new NodeHost(std::move(impl)));
 }
@@ -94,5 +99,6 @@ Result<std::unique_ptr<NodeHost>> NodeHost::build(Executor control,
 Awaitable<Result<void>> NodeHost::run() { return impl_->node->run(); }
 void NodeHost::request_stop() { impl_->node->request_stop(); }
 void NodeHost::cancel_tasks() { impl_->node->cancel_tasks(); }
+node::RunEnd NodeHost::end() const { return impl_->node->end(); }
 
 }  // namespace pn::bin

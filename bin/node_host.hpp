@@ -6,6 +6,8 @@
 #include "bin/commands.hpp"
 #include "bin/runner_set.hpp"
 #include "node/config.hpp"
+#include "node/engine.hpp"
+#include "node/supervisor.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -20,11 +22,14 @@ node::Host this_host();
 /// control loop's thread, while that loop does not run.
 class NodeHost final {
  public:
-  /// Kind `rejected` when an HTTP client cannot be made of the configuration.
+  /// `supervisor` outlives the node; null: nobody watches. Kind `rejected` when an HTTP client
+  /// cannot be made of the configuration.
   static Result<std::unique_ptr<NodeHost>> build(Executor control,
                                                  node::Config config,
                                                  const std::vector<RunnerState>& runners,
-                                                 log::Logger logger);
+                                                 log::Logger logger,
+                                                 node::Supervisor* supervisor = nullptr,
+                                                 node::RunMode mode = node::RunMode::serve);
   ~NodeHost();
   NodeHost(const NodeHost&) = delete;
   NodeHost& operator=(const NodeHost&) = delete;
@@ -33,6 +38,7 @@ class NodeHost final {
   Awaitable<Result<void>> run();
   void request_stop();
   void cancel_tasks();
+  [[nodiscard]] node::RunEnd end() const;
 
  private:
   struct Impl;

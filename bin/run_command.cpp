@@ -8,8 +8,10 @@
 #include "bin/private_process.hpp"
 #include "bin/runner_set.hpp"
 #include "bin/stop_signals.hpp"
+#include "bin/systemd_notify.hpp"
 #include "bin/terminal.hpp"
 #include "node/config.hpp"
+#include "node/supervisor.hpp"
 
 #include <exception>
 #include <memory>
@@ -50,9 +52,10 @@ int run_command(Invocation invocation) {
                 {{"capability", state.capability}, {"reason", state.missing}});
   }
 
+  const std::unique_ptr<node::Supervisor> supervisor = systemd_supervisor(invocation.environment);
   asio::io_context control(1);
   Result<std::unique_ptr<NodeHost>> host =
-      NodeHost::build(control.get_executor(), std::move(config), runners, logger);
+      NodeHost::build(control.get_executor(), std::move(config), runners, logger, supervisor.get());
   if (!host) return failed(host.error());
   StopSignals signals(control, [&](int count) {
     if (count == 1) (*host)->request_stop();

@@ -65,6 +65,9 @@ struct ClientOptions {
   std::string no_proxy{};       ///< comma list of hosts, suffixes and CIDRs; "*" = none is proxied
   std::string extra_ca_file{};  ///< PEM, added to the system's bundle
   bool allow_plain_http = false;  ///< http:// to other hosts than loopback
+  /// Not empty: every request goes to this Unix socket, whatever host its URL names. At most 107
+  /// bytes (unix_socket.hpp).
+  std::string unix_socket{};
   std::size_t max_connections_per_host = 16;
   std::chrono::milliseconds connect_timeout{10'000};
 };

@@ -10,10 +10,12 @@
 #include "http/types.hpp"
 #include "http/url.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <optional>
 #include <string>
@@ -22,6 +24,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -40,13 +43,17 @@ constexpr std::size_t kScratch = 16 * 1024;
 constexpr std::uint64_t kDiscardLimit = 1024 * 1024;
 constexpr std::chrono::milliseconds kLinger{2000};
 
-std::string remote_of(const asio::ip::tcp::socket& socket) {
+std::string remote_of(const StreamSocket& socket) {
   error_code ec;
   const auto peer = socket.remote_endpoint(ec);
   if (ec) return "unknown";
-  const std::string address = peer.address().to_string();
-  const std::string port = std::to_string(peer.port());
-  return peer.address().is_v6() ? "[" + address + "]:" + port : address + ":" + port;
+  const int family = peer.protocol().family();
+  if (family != AF_INET && family != AF_INET6) return "unix";
+  asio::ip::tcp::endpoint tcp;
+  std::memcpy(tcp.data(), peer.data(), std::min(peer.size(), tcp.capacity()));
+  const std::string address = tcp.address().to_string();
+  const std::string port = std::to_string(tcp.port());
+  return tcp.address().is_v6() ? "[" + address + "]:" + port : address + ":" + port;
 }
 
 /// The answer to a request that is no HTTP, or too much of it.
@@ -69,7 +76,7 @@ ServerResponse refusal_for(const error_code& ec, const ServerOptions& options) {
 
 }  // namespace
 
-Connection::Connection(ServerShared& shared, asio::ip::tcp::socket socket)
+Connection::Connection(ServerShared& shared, StreamSocket socket)
     : shared_(shared),
       socket_(std::move(socket)),
       buffer_(std::size_t{shared.options.header_limit} + kScratch),
@@ -314,7 +321,7 @@ Awaitable<bool> Connection::discard_body() {
 Awaitable<void> Connection::linger() {
   // Closing with unread bytes would reset the connection and could take the answer with it.
   error_code ec;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ec);
+  socket_.shutdown(StreamSocket::shutdown_send, ec);
   buffer_.consume(buffer_.size());
   std::uint64_t discarded = 0;
   const SteadyTime due = shared_.clock.steady_now() + kLinger;

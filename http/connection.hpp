@@ -13,10 +13,13 @@
 #include <string>
 #include <string_view>
 
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 
 namespace pn::http {
+
+/// A connection of either kind: TCP, or a Unix socket.
+using StreamSocket = asio::generic::stream_protocol::socket;
 
 /// What all connections of one server share. Loop thread only.
 struct ServerShared {
@@ -43,7 +46,7 @@ struct ServerShared {
 /// server's sweep calls expire().
 class Connection final {
  public:
-  Connection(ServerShared& shared, asio::ip::tcp::socket socket);
+  Connection(ServerShared& shared, StreamSocket socket);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
@@ -113,7 +116,7 @@ class Connection final {
   void due_in(std::chrono::milliseconds limit) { due_ = shared_.clock.steady_now() + limit; }
 
   ServerShared& shared_;
-  asio::ip::tcp::socket socket_;
+  StreamSocket socket_;
   boost::beast::flat_buffer buffer_;  // what came and is not yet parsed, pipelined requests too
   std::optional<RequestParser> parser_;
   ServerRequest request_;

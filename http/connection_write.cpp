@@ -177,7 +177,7 @@ Awaitable<bool> Connection::writable() {
   error_code ec;
   timed_out_ = false;
   due_in(shared_.options.body_timeout);
-  co_await socket_.async_wait(asio::ip::tcp::socket::wait_write,
+  co_await socket_.async_wait(StreamSocket::wait_write,
                               asio::redirect_error(asio::use_awaitable, ec));
   due_ = SteadyTime::max();
   check_cancelled(ec);

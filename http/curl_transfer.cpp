@@ -120,6 +120,9 @@ void CurlTransfer::set_connection_options(const Request& request) {
   const char* no_proxy = request.url.is_loopback() ? "*" : options.no_proxy.c_str();
   curl_easy_setopt(easy_, CURLOPT_NOPROXY, no_proxy);
   curl_easy_setopt(easy_, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
+  if (!options.unix_socket.empty()) {
+    curl_easy_setopt(easy_, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
+  }
   if (settings_.extra_ca) {
     curl_easy_setopt(easy_, CURLOPT_SSL_CTX_FUNCTION, &CurlTransfer::on_tls);
     curl_easy_setopt(easy_, CURLOPT_SSL_CTX_DATA, this);

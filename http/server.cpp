@@ -4,31 +4,38 @@
 #include "base/clock.hpp"
 #include "base/deadline.hpp"
 #include "base/event.hpp"
+#include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/nursery.hpp"
 #include "base/result.hpp"
 #include "base/thrown.hpp"
 #include "base/time.hpp"
 #include "http/connection.hpp"
+#include "http/unix_socket.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <exception>
 #include <memory>
 #include <set>
 #include <string>
 #include <utility>
 
+#include <boost/asio/basic_socket_acceptor.hpp>
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/system/system_error.hpp>
+#include <sys/socket.h>
+#include <unistd.h>
 
 namespace pn::http {
 namespace {
@@ -62,18 +69,28 @@ Error listen_error(const error_code& ec, const ServerOptions& options) {
           where + ": " + ec.message() + "; use an address of this machine"};
 }
 
-error_code open_on(tcp::acceptor& acceptor, const tcp::endpoint& endpoint) {
+/// Of either kind, so that there is one accept loop.
+using Acceptor = asio::basic_socket_acceptor<asio::generic::stream_protocol>;
+
+error_code open_on(Acceptor& acceptor, const tcp::endpoint& endpoint) {
   error_code ec;
   acceptor.open(endpoint.protocol(), ec);
   if (!ec) acceptor.set_option(tcp::acceptor::reuse_address(true), ec);
   if (!ec && endpoint.address().is_v6()) acceptor.set_option(asio::ip::v6_only(false), ec);
   if (!ec) acceptor.bind(endpoint, ec);
-  if (!ec) acceptor.listen(tcp::acceptor::max_listen_connections, ec);
+  if (!ec) acceptor.listen(Acceptor::max_listen_connections, ec);
   if (ec) {
     error_code ignored;
     acceptor.close(ignored);
   }
   return ec;
+}
+
+std::uint16_t port_of(const Acceptor& acceptor) {
+  tcp::endpoint tcp;
+  const auto local = acceptor.local_endpoint();
+  std::memcpy(tcp.data(), local.data(), std::min(local.size(), tcp.capacity()));
+  return tcp.port();
 }
 
 }  // namespace
@@ -110,14 +127,18 @@ struct Server::Impl {
 
   Awaitable<void> accept();
   Awaitable<void> sweep();
-  Awaitable<void> serve(tcp::socket socket);
-  Awaitable<void> refuse(tcp::socket socket);
+  Awaitable<void> serve(StreamSocket socket);
+  Awaitable<void> refuse(StreamSocket socket);
+  Result<void> listen_tcp();
+  Result<void> listen_at_path();
+  [[nodiscard]] bool prepare(StreamSocket& socket) const;
+  [[nodiscard]] bool by_path() const { return !shared.options.unix_socket.empty(); }
 
   // Injected or constant.
   ServerShared shared;
   std::chrono::milliseconds tick{};
   // Loop thread only.
-  tcp::acceptor acceptor;
+  Acceptor acceptor;
   std::uint16_t port = 0;
   std::set<Connection*> connections;
   std::size_t served = 0;    // counted from the accept on
@@ -127,27 +148,43 @@ struct Server::Impl {
   Nursery nursery;
 };
 
-Result<std::unique_ptr<Server>> Server::listen(
-    Executor executor, Clock& clock, log::Logger logger, ServerOptions options, Router router) {
+Result<void> Server::Impl::listen_tcp() {
+  const ServerOptions& options = shared.options;
   error_code ec;
   const auto address = asio::ip::make_address(options.address, ec);
   if (ec) return listen_error(ec, options);
-  const ServerOptions kept = options;
-  auto impl = std::make_unique<Impl>(
-      executor, ServerShared(clock, std::move(logger), std::move(options), std::move(router)));
-  ec = open_on(impl->acceptor, tcp::endpoint(address, kept.port));
+  ec = open_on(acceptor, tcp::endpoint(address, options.port));
   const bool no_v6 = ec == asio::error::address_family_not_supported ||
                      ec == boost::system::errc::address_not_available;
   if (no_v6 && address.is_v6() && address.is_unspecified()) {  // a machine without IPv6
-    ec = open_on(impl->acceptor, tcp::endpoint(asio::ip::address_v4::any(), kept.port));
+    ec = open_on(acceptor, tcp::endpoint(asio::ip::address_v4::any(), options.port));
   }
-  if (ec) return listen_error(ec, kept);
-  impl->port = impl->acceptor.local_endpoint().port();
+  if (ec) return listen_error(ec, options);
+  port = port_of(acceptor);
+  return {};
+}
+
+Result<void> Server::Impl::listen_at_path() {
+  Result<UniqueFd> fd = listen_unix(shared.options.unix_socket);
+  if (!fd) return std::move(fd).error();
+  acceptor.assign(asio::generic::stream_protocol(AF_UNIX, 0), fd->release());
+  return {};
+}
+
+Result<std::unique_ptr<Server>> Server::listen(
+    Executor executor, Clock& clock, log::Logger logger, ServerOptions options, Router router) {
+  auto impl = std::make_unique<Impl>(
+      executor, ServerShared(clock, std::move(logger), std::move(options), std::move(router)));
+  const Result<void> listens = impl->by_path() ? impl->listen_at_path() : impl->listen_tcp();
+  if (!listens) return listens.error();
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Server::~Server() = default;
+Server::~Server() {
+  // The caller's lock keeps others from having made it theirs already.
+  if (impl_->by_path()) ::unlink(impl_->shared.options.unix_socket.c_str());
+}
 
 std::uint16_t Server::port() const { return impl_->port; }
 
@@ -168,7 +205,7 @@ void Server::request_stop() {
 Awaitable<void> Server::Impl::accept() {
   while (!shared.stopping) {
     error_code ec;
-    tcp::socket socket =
+    StreamSocket socket =
         co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, ec));
     if (ec == asio::error::operation_aborted) {
       if (shared.stopping) co_return;
@@ -181,9 +218,7 @@ Awaitable<void> Server::Impl::accept() {
       co_await shared.clock.sleep_for(kAcceptPause);
       continue;
     }
-    socket.set_option(tcp::no_delay(true), ec);
-    if (!ec) socket.non_blocking(true, ec);
-    if (ec) continue;
+    if (!prepare(socket)) continue;
     if (served < shared.options.max_connections) {
       ++served;
       nursery.spawn("http connection", serve(std::move(socket)));
@@ -196,7 +231,19 @@ Awaitable<void> Server::Impl::accept() {
   }
 }
 
-Awaitable<void> Server::Impl::serve(tcp::socket socket) {
+bool Server::Impl::prepare(StreamSocket& socket) const {
+  error_code ec;
+  if (!by_path()) {
+    socket.set_option(tcp::no_delay(true), ec);
+  } else if (!same_user_or_root(socket.native_handle())) {
+    shared.logger.warn("http.peer_refused", {{"path", shared.options.unix_socket.string()}});
+    return false;
+  }
+  if (!ec) socket.non_blocking(true, ec);
+  return !ec;
+}
+
+Awaitable<void> Server::Impl::serve(StreamSocket socket) {
   Connection connection(shared, std::move(socket));
   const Listed listed(*this, connection, served);
   std::exception_ptr failure;
@@ -212,7 +259,7 @@ Awaitable<void> Server::Impl::serve(tcp::socket socket) {
   shared.logger.error("http.connection_failed", {{"what", what_of(failure)}});
 }
 
-Awaitable<void> Server::Impl::refuse(tcp::socket socket) {
+Awaitable<void> Server::Impl::refuse(StreamSocket socket) {
   Connection connection(shared, std::move(socket));
   const Listed listed(*this, connection, refusals);
   co_await connection.refuse();

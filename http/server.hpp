@@ -30,7 +30,7 @@ struct ServerRequest {
   Headers headers;
   std::map<std::string, std::string, std::less<>>
       params;                  ///< what {name} of the route matched, decoded
-  std::string remote;          ///< "127.0.0.1:50312"
+  std::string remote;          ///< "127.0.0.1:50312", "unix"
   BodySource* body = nullptr;  ///< never null in a handler; size() from Content-Length
 
   [[nodiscard]] std::optional<std::string> query_value(std::string_view key) const;
@@ -98,6 +98,9 @@ class Router {
 struct ServerOptions {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;  ///< 0: a free one, see Server::port()
+  /// Not empty: listens at this path and not on TCP, for this user and root alone
+  /// (unix_socket.hpp).
+  std::filesystem::path unix_socket{};
   std::uint32_t header_limit = 16 * 1024;
   std::uint64_t body_limit =
       std::uint64_t{64} * 1024 * 1024 * 1024;      ///< 413 past it; handlers set smaller ones

@@ -143,7 +143,11 @@ Awaitable<std::optional<ClaimAsk>> Engine::ready() {
   }
   if (paused()) {
     once_ends(RunEnd::nothing);
-    co_await nap(look);
+    SteadyTime end = look;
+    if (pause_->until) {
+      end = std::min(end, parts_.clock.steady_now() + (*pause_->until - parts_.clock.system_now()));
+    }
+    co_await nap(end);
     co_return std::nullopt;
   }
   turn(look);

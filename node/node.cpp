@@ -14,14 +14,19 @@
 #include "base/time.hpp"
 #include "http/server.hpp"
 #include "node/config.hpp"
+#include "node/control_server.hpp"
 #include "node/dms_client.hpp"
 #include "node/engine.hpp"
+#include "node/health.hpp"
 #include "node/metrics.hpp"
+#include "node/node_status.hpp"
+#include "node/pause_file.hpp"
 #include "node/receipts.hpp"
 #include "node/state_dir.hpp"
 #include "node/status_report.hpp"
 #include "node/status_server.hpp"
 #include "node/storage_ports.hpp"
+#include "node/supervisor.hpp"
 #include "node/task_run.hpp"
 #include "node/workspace.hpp"
 
@@ -81,6 +86,7 @@ Awaitable<void> hold(Nursery& group) { co_await group.join(); }
 
 struct Prepared {
   StateDir state;
+  std::optional<Pause> pause;
   std::size_t stale = 0;
 };
 
@@ -90,17 +96,21 @@ Result<Prepared> prepare_folders(const Config& config, SystemTime now) {
   if (!state) return std::move(state).error();
   const Result<void> made = make_folders(config.work_dir, 0700);
   if (!made) return within("WORK_DIR", made.error());
+  const Result<std::optional<Pause>> pause = PauseFile::read(config.state_dir);
+  if (!pause) return pause.error();
   const std::size_t stale =
       remove_stale_workspaces(config.work_dir, config.workspace_keep_failed, now);
-  return Prepared{.state = *std::move(state), .stale = stale};
+  return Prepared{.state = *std::move(state), .pause = *pause, .stale = stale};
 }
 
 }  // namespace
 
-struct Node::Impl {
-  Impl(NodeParts p, Config c)
+struct Node::Impl final : NodeOrders {
+  Impl(NodeParts p, Config c, RunMode m)
       : parts(std::move(p)),
         config(std::move(c)),
+        mode(m),
+        pause_file(config.state_dir),
         wake(parts.control),
         working(parts.control),
         services(parts.control),
@@ -108,12 +118,22 @@ struct Node::Impl {
 
   Awaitable<Result<void>> run();
   Result<void> build(auth::Wallet wallet);
+  Result<void> open_doors();
+  void start_services();
   Awaitable<void> work();
   Awaitable<void> watch_stop();
   void log_start() const;
+  [[nodiscard]] Vitals vitals() const;
+
+  NodeStatus status() override { return report->status(); }
+  void drain() override;
+  Awaitable<Result<void>> pause(std::optional<SystemTime> until) override;
+  Awaitable<Result<void>> resume() override;
 
   const NodeParts parts;
   const Config config;
+  const RunMode mode;
+  PauseFile pause_file;
 
   bool stop_wanted = false;
   bool cancel_wanted = false;
@@ -127,7 +147,8 @@ struct Node::Impl {
   std::optional<TaskParts> task_parts;
   std::optional<Engine> engine;
   std::optional<StatusReport> report;
-  std::unique_ptr<http::Server> status;
+  std::unique_ptr<http::Server> status_server;
+  std::unique_ptr<http::Server> control_server;
   Event wake;
 
   Nursery working;   // the engine alone, so that it can be ended by itself
@@ -156,9 +177,7 @@ Awaitable<Result<void>> Node::Impl::run() {
   if (!built) co_return built.error();
   log_start();
 
-  services.spawn("session", session->run());
-  services.spawn("status", status->run());
-  services.spawn("stop", watch_stop());
+  start_services();
   working.spawn("engine", engine->run());
   children.spawn("services", hold(services));
   children.spawn("work", work());
@@ -167,15 +186,37 @@ Awaitable<Result<void>> Node::Impl::run() {
   co_return Result<void>();
 }
 
-Result<void> Node::Impl::build(auth::Wallet wallet) {
+void Node::Impl::start_services() {
+  services.spawn("session", session->run());
+  services.spawn("status", status_server->run());
+  services.spawn("control", control_server->run());
+  services.spawn("stop", watch_stop());
+  if (parts.supervisor == nullptr) return;
+  parts.supervisor->ready();
+  const auto look = [this] { return vitals(); };
+  services.spawn("supervisor", supervise(*parts.supervisor, parts.clock, look));
+}
+
+/// Where it is reached: the status address, and the socket in STATE_DIR.
+Result<void> Node::Impl::open_doors() {
   const StatusSource source{.status = [this] { return report->status(); },
                             .metrics = [this] { return report->metrics(); }};
   auto server =
       make_status_server(parts.control, parts.clock, parts.logger, config.status_addr, source);
   if (!server) return std::move(server).error();
-  status = *std::move(server);
+  status_server = *std::move(server);
   standing.started_at = parts.clock.system_now();
-  standing.status_url = local_url(config.status_addr, status->port());
+  standing.status_url = local_url(config.status_addr, status_server->port());
+  auto control =
+      make_control_server(parts.control, parts.clock, parts.logger, config.state_dir, *this);
+  if (!control) return std::move(control).error();
+  control_server = *std::move(control);
+  return {};
+}
+
+Result<void> Node::Impl::build(auth::Wallet wallet) {
+  Result<void> opened = open_doors();
+  if (!opened) return opened;
 
   auth::Registration registration;
   registration.secret = config.reg_secret;
@@ -206,7 +247,7 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                                .config = config,
                                .metrics = metrics,
                                .logger = parts.logger});
-  engine.emplace(*task_parts);
+  engine.emplace(*task_parts, mode);
   report.emplace(StatusReport::Parts{.clock = parts.clock,
                                      .config = config,
                                      .session = *session,
@@ -214,6 +255,10 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                                      .engine = *engine,
                                      .metrics = metrics,
                                      .standing = standing});
+  const std::optional<Pause>& paused = prepared->pause;
+  if (paused && (!paused->until || *paused->until > parts.clock.system_now())) {
+    engine->pause(paused->until);
+  }
   return {};
 }
 
@@ -227,7 +272,43 @@ void Node::Impl::log_start() const {
                      {"capabilities", joined(parts.registry.capabilities())},
                      {"slots", config.max_concurrency},
                      {"state_dir", config.state_dir.string()}});
+  if (engine->paused()) {
+    const std::optional<SystemTime> until = engine->paused_until();
+    parts.logger.info("node.paused", {{"until", until ? format_rfc3339(*until) : "resumed"}});
+  }
   if (prepared->stale > 0) parts.logger.info("workspace.collected", {{"count", prepared->stale}});
+}
+
+Vitals Node::Impl::vitals() const {
+  const NodeStatus now = report->status();
+  Vitals out;
+  out.alive = !poller_frozen(report->facts());
+  out.stopping = stop_wanted;
+  out.line = now.state + ", " + std::to_string(now.busy.size()) + " of " +
+             std::to_string(now.slots) + " slots busy";
+  if (!now.reasons.empty() && now.state != "full") out.line += ": " + now.reasons.front();
+  return out;
+}
+
+void Node::Impl::drain() {
+  stop_wanted = true;
+  standing.stopping = true;
+  wake.set();
+}
+
+Awaitable<Result<void>> Node::Impl::pause(std::optional<SystemTime> until) {
+  engine->pause(until);
+  parts.logger.info("node.paused", {{"until", until ? format_rfc3339(*until) : "resumed"}});
+  const std::optional<Pause> wanted(Pause{.until = until});
+  Result<void> kept = co_await pause_file.keep(parts.io, wanted);
+  co_return kept;
+}
+
+Awaitable<Result<void>> Node::Impl::resume() {
+  engine->resume();
+  parts.logger.info("node.resumed");
+  Result<void> kept = co_await pause_file.keep(parts.io, std::nullopt);
+  co_return kept;
 }
 
 Awaitable<void> Node::Impl::work() {
@@ -253,24 +334,24 @@ Awaitable<void> Node::Impl::watch_stop() {
   working.cancel();
 }
 
-Node::Node(NodeParts parts, Config config)
-    : impl_(std::make_unique<Impl>(std::move(parts), std::move(config))) {}
+Node::Node(NodeParts parts, Config config, RunMode mode)
+    : impl_(std::make_unique<Impl>(std::move(parts), std::move(config), mode)) {}
 Node::~Node() = default;
 
 Awaitable<Result<void>> Node::run() { return impl_->run(); }
 
-void Node::request_stop() {
-  impl_->stop_wanted = true;
-  impl_->standing.stopping = true;
-  impl_->wake.set();
-}
+void Node::request_stop() { impl_->drain(); }
 
 void Node::cancel_tasks() {
   impl_->cancel_wanted = true;
   request_stop();
 }
 
-std::uint16_t Node::status_port() const { return impl_->status ? impl_->status->port() : 0; }
+RunEnd Node::end() const { return impl_->engine ? impl_->engine->end() : RunEnd::drained; }
+
+std::uint16_t Node::status_port() const {
+  return impl_->status_server ? impl_->status_server->port() : 0;
+}
 
 std::size_t Node::busy_slots() const { return impl_->engine ? impl_->engine->busy() : 0; }
 

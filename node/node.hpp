@@ -8,6 +8,8 @@
 #include "base/rng.hpp"
 #include "http/client.hpp"
 #include "node/config.hpp"
+#include "node/engine.hpp"
+#include "node/supervisor.hpp"
 #include "runners/registry.hpp"
 
 #include <cstdint>
@@ -27,13 +29,14 @@ struct NodeParts {
   http::HttpClient& transfer_http;  ///< made on `transfer`
   runners::Registry& registry;      ///< filled
   log::Logger logger;
+  Supervisor* supervisor = nullptr;  ///< null: nobody watches
 };
 
 /// A compute node: registration, tokens, polling, leases, heartbeats, runners, receipts, and its
-/// status server. Everything is called on the control loop.
+/// status server and its control socket. Everything is called on the control loop.
 class Node final {
  public:
-  Node(NodeParts parts, Config config);
+  Node(NodeParts parts, Config config, RunMode mode = RunMode::serve);
   ~Node();
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
@@ -49,6 +52,9 @@ class Node final {
   void request_stop();
   /// The second: end the runners, report `node_shutdown`, and return soon. Implies request_stop().
   void cancel_tasks();
+
+  /// How it ended, once run() has returned.
+  [[nodiscard]] RunEnd end() const;
 
   /// Where /livez is served, for STATUS_ADDR with port 0; 0 before run() listens.
   [[nodiscard]] std::uint16_t status_port() const;
