@@ -11,7 +11,7 @@
 #include "http/types.hpp"
 #include "node/claim_choice.hpp"
 #include "node/lease.hpp"
-#include "node/outbox.hpp"
+#include "node/receipt.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -70,6 +70,7 @@ Awaitable<Result<Claim>> DmsClient::claim(ClaimAsk ask) {
   if (!answer) co_return answer.error();
   const http::Response& response = answer->response;
 
+  if (heard_ && (is_success(response.status) || response.status == 409)) heard_();
   Claim out;
   if (response.status == 204 || response.status == 409) {
     const auto applied = response.headers.find("preference-applied");
@@ -111,6 +112,7 @@ Awaitable<Result<LeaseUpdate>> DmsClient::heartbeat(TaskId task,
                     "the server answered " + std::to_string(response.status) + ": " + why.detail);
   }
   if (!is_success(response.status)) co_return http::from_http_status(response);
+  if (heard_) heard_();
   Result<LeaseUpdate> update = decode_update(response.body);
   if (!update) co_return std::move(update).error();
   update->sent = answer->sent;
@@ -140,6 +142,18 @@ Awaitable<Result<void>> DmsClient::send(Receipt receipt) {
   co_return Error(ErrorKind::rejected,
                   "receipt_refused",
                   "the server answered " + std::to_string(response.status) + ": " + error.detail);
+}
+
+Awaitable<Result<void>> DmsClient::probe() {
+  http::Request request(http::Method::get, options_.base);
+  request.headers.set("accept", "application/json");
+  request.timeout = options_.request_timeout;
+  const Result<http::Response> response = co_await http_.send(std::move(request));
+  if (!response) co_return response.error();
+  if (response->status < 500 && response->status != 429) co_return Result<void>();
+  Error error = http::from_http_status(*response);
+  error.kind = ErrorKind::retry;
+  co_return error;
 }
 
 Awaitable<Result<DmsClient::Answer>> DmsClient::exchange(Call call) {

@@ -8,10 +8,11 @@
 #include "http/client.hpp"
 #include "node/claim_choice.hpp"
 #include "node/lease.hpp"
-#include "node/outbox.hpp"
+#include "node/receipt.hpp"
 #include "node/server_time.hpp"
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
@@ -60,6 +61,13 @@ class DmsClient final {
   /// else is kind `retry`.
   Awaitable<Result<void>> send(Receipt receipt);
 
+  /// Whether there is a DMS at all: a request that asks for nothing and needs no token. Kind
+  /// `retry` when nobody answers, or one who is not well (5xx, 429).
+  Awaitable<Result<void>> probe();
+
+  /// Called with every answer to a claim or a heartbeat that says that the server works.
+  void on_answer(std::function<void()> listener) { heard_ = std::move(listener); }
+
   /// The server's wall clock, as far as its answers tell.
   [[nodiscard]] const ServerTime& server_time() const { return server_time_; }
 
@@ -91,6 +99,7 @@ class DmsClient final {
   const DmsOptions options_;
   const http::Url tasks_url_;
   ServerTime server_time_;
+  std::function<void()> heard_;
 };
 
 }  // namespace pn::node

@@ -241,4 +241,14 @@ std::string setup_failed_body(const LeaseId& lease, SetupStage stage, std::strin
   return with_lease(std::move(body), lease);
 }
 
+Result<std::string> with_lease_id(std::string_view body, const LeaseId& lease) {
+  Result<Json> parsed = parse_json(body);
+  if (!parsed) return within("receipt", std::move(parsed).error());
+  if (!parsed->is_object()) {
+    return Error(ErrorKind::corrupt, "json_field", "receipt: not an object");
+  }
+  parsed->erase("lease_id");
+  return with_lease(*std::move(parsed), lease);
+}
+
 }  // namespace pn::node

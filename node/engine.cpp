@@ -34,6 +34,8 @@ constexpr std::chrono::seconds kLate{10};
 constexpr std::chrono::seconds kDiskAgain{2};
 /// A node that is to do one task does not wait for a server that is away.
 constexpr int kOnceTries = 3;
+/// Tasks that hold no slot, but a lease until their receipt is taken.
+constexpr std::size_t kMostLingering = 64;
 
 }  // namespace
 
@@ -108,8 +110,14 @@ void Engine::turn(SteadyTime until) {
   next_turn_by_ = until == SteadyTime::max() ? until : until + kLate;
 }
 
+std::size_t Engine::busy() const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(tasks_, [](const Slot& slot) { return !slot.run->lingers(); }));
+}
+
 bool Engine::full() const {
-  return tasks_.size() >= (mode_ == RunMode::once ? 1 : parts_.config.max_concurrency);
+  const std::size_t slots = mode_ == RunMode::once ? 1 : parts_.config.max_concurrency;
+  return busy() >= slots || tasks_.size() >= slots + kMostLingering;
 }
 
 Awaitable<void> Engine::poll() {
@@ -181,10 +189,10 @@ Awaitable<void> Engine::nap(SteadyTime until) {
 
 /// A task that ends frees a slot and wakes us: then the next poll goes out at once.
 Awaitable<void> Engine::wait(Wait wait) {
-  const std::size_t busy = tasks_.size();
+  const std::size_t busy_then = busy();
   const SteadyTime due = parts_.clock.steady_now() + wait.pause;
   while (!done() && parts_.clock.steady_now() < due) {
-    if (wait.until_free && tasks_.size() < busy) co_return;
+    if (wait.until_free && busy() < busy_then) co_return;
     co_await nap(std::min(due, parts_.clock.steady_now() + kTurn));
   }
 }

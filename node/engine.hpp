@@ -76,7 +76,8 @@ class Engine final {
   /// Nothing when not paused, and when paused until resume().
   [[nodiscard]] std::optional<SystemTime> paused_until() const;
 
-  [[nodiscard]] std::size_t busy() const { return tasks_.size(); }
+  /// Slots that are taken; a task that only waits for its receipt to be taken holds none.
+  [[nodiscard]] std::size_t busy() const;
   [[nodiscard]] const PollStatus& status() const { return status_; }
   /// Once run() has returned.
   [[nodiscard]] RunEnd end() const { return end_; }
@@ -135,6 +136,7 @@ class Engine final {
   void start(Lease lease);
   Awaitable<void> refuse(TaskId task, std::string body);
   Awaitable<void> run_task(Tasks::iterator task);
+  void freed();
   void ended(const Slot& slot, bool crashed);
   void look_at_breakers();
   void breaker_changed(const Capability& capability, BreakerCore::Change change);

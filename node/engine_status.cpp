@@ -16,15 +16,7 @@ namespace pn::node {
 
 std::vector<SlotStatus> Engine::slots() const {
   std::vector<SlotStatus> out;
-  const SteadyTime now = parts_.clock.steady_now();
-  for (const Slot& slot : tasks_) {
-    SlotStatus status;
-    status.task = slot.run->task();
-    status.capability = slot.capability;
-    status.phase = "running";
-    status.age = std::chrono::duration_cast<Millis>(now - slot.leased_at);
-    out.push_back(std::move(status));
-  }
+  for (const Slot& slot : tasks_) out.push_back(slot.run->status());
   return out;
 }
 
@@ -35,8 +27,9 @@ std::vector<CapabilityStatus> Engine::capabilities() const {
   for (const Capability& capability : parts_.registry.capabilities()) {
     CapabilityStatus status;
     status.capability = capability;
-    status.busy =
-        static_cast<std::size_t>(std::ranges::count(tasks_, capability, &Slot::capability));
+    status.busy = static_cast<std::size_t>(std::ranges::count_if(tasks_, [&](const Slot& slot) {
+      return slot.capability == capability && !slot.run->lingers();
+    }));
     status.cap = choice_.cap(capability);
     status.paused = why_paused(capability);
     out.push_back(std::move(status));

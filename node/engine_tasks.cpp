@@ -76,6 +76,12 @@ Awaitable<void> Engine::take(Claim claim, Wait& wait) {
   }
   parts_.metrics.polled(Metrics::Poll::lease);
   Lease lease = *std::move(claim.lease);
+  const bool needed = co_await parts_.outbox.admit(lease);
+  if (!needed) {
+    wait.pause = core_.after_work();
+    once_ends(RunEnd::completed);
+    co_return;
+  }
   if (stopping_) {
     const Failure failure{.reason = "node_shutdown", .error = "the node shuts down"};
     std::string body = fail_body(lease, failure, std::vector<storage::Artifact>());
@@ -108,9 +114,9 @@ void Engine::start(Lease lease) {
   slot.leased_at = parts_.clock.steady_now();
   const auto breaker = breakers_.find(slot.capability);
   if (breaker != breakers_.end()) slot.ticket = breaker->second.leased(slot.leased_at);
-  slot.run = std::make_unique<TaskRun>(parts_, std::move(lease));
+  slot.run = std::make_unique<TaskRun>(parts_, std::move(lease), [this] { freed(); });
   const auto task = tasks_.insert(tasks_.end(), std::move(slot));
-  parts_.metrics.set_slots(tasks_.size(), parts_.config.max_concurrency);
+  parts_.metrics.set_slots(busy(), parts_.config.max_concurrency);
   children_.spawn("task", run_task(task));
 }
 
@@ -130,8 +136,7 @@ Awaitable<void> Engine::run_task(Tasks::iterator task) {
     ~Done() {
       engine.ended(*task, crashed);
       engine.tasks_.erase(task);
-      engine.parts_.metrics.set_slots(engine.tasks_.size(), engine.parts_.config.max_concurrency);
-      engine.wake_.set();
+      engine.freed();
     }
   };
   Done done{.engine = *this, .task = task};
@@ -146,6 +151,11 @@ Awaitable<void> Engine::run_task(Tasks::iterator task) {
   if (state.cancelled() != asio::cancellation_type::none) std::rethrow_exception(thrown);
   done.crashed = true;
   parts_.logger.error("task.crashed", {{"task", task->run->task()}, {"what", what_of(thrown)}});
+}
+
+void Engine::freed() {
+  parts_.metrics.set_slots(busy(), parts_.config.max_concurrency);
+  wake_.set();
 }
 
 void Engine::ended(const Slot& slot, bool crashed) {
@@ -188,7 +198,9 @@ void Engine::breaker_changed(const Capability& capability, BreakerCore::Change c
 
 std::map<Capability, std::size_t> Engine::busy_by_capability() const {
   std::map<Capability, std::size_t> out;
-  for (const Slot& slot : tasks_) ++out[slot.capability];
+  for (const Slot& slot : tasks_) {
+    if (!slot.run->lingers()) ++out[slot.capability];
+  }
   return out;
 }
 

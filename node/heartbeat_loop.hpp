@@ -73,6 +73,10 @@ class HeartbeatLoop final {
   void give_up();
 
   [[nodiscard]] LeaseEnd end() const { return end_; }
+  /// max() when no end is known.
+  [[nodiscard]] SteadyTime fence() const { return core_.fence(); }
+  /// In a row.
+  [[nodiscard]] int failures() const { return core_.failures(); }
 
  private:
   Awaitable<Result<void>> beat();

@@ -86,4 +86,7 @@ enum class SetupStage { start_session, initial_heartbeat, build_ports };
 std::string_view name(SetupStage stage);
 std::string setup_failed_body(const LeaseId& lease, SetupStage stage, std::string_view error);
 
+/// The body of a receipt, to go out under another lease. Kind `corrupt` when it is none.
+Result<std::string> with_lease_id(std::string_view body, const LeaseId& lease);
+
 }  // namespace pn::node

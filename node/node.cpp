@@ -6,7 +6,6 @@
 #include "base/awaitable.hpp"
 #include "base/deadline.hpp"
 #include "base/event.hpp"
-#include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/nursery.hpp"
 #include "base/offload.hpp"
@@ -18,17 +17,17 @@
 #include "node/dms_client.hpp"
 #include "node/engine.hpp"
 #include "node/health.hpp"
+#include "node/housekeeping.hpp"
 #include "node/metrics.hpp"
 #include "node/node_status.hpp"
+#include "node/outbox.hpp"
 #include "node/pause_file.hpp"
-#include "node/receipts.hpp"
-#include "node/state_dir.hpp"
+#include "node/state_journal.hpp"
 #include "node/status_report.hpp"
 #include "node/status_server.hpp"
 #include "node/storage_ports.hpp"
 #include "node/supervisor.hpp"
 #include "node/task_run.hpp"
-#include "node/workspace.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -85,22 +84,17 @@ auth::SessionSettings session_settings(const Config& config) {
 Awaitable<void> hold(Nursery& group) { co_await group.join(); }
 
 struct Prepared {
-  StateDir state;
+  OpenedState state;
   std::optional<Pause> pause;
-  std::size_t stale = 0;
 };
 
-/// Everything about folders, on a pool's thread.
-Result<Prepared> prepare_folders(const Config& config, SystemTime now) {
-  Result<StateDir> state = StateDir::open(config.state_dir);
+/// Everything about folders and files, on a pool's thread.
+Result<Prepared> prepare(const Config& config) {
+  Result<OpenedState> state = open_state(config);
   if (!state) return std::move(state).error();
-  const Result<void> made = make_folders(config.work_dir, 0700);
-  if (!made) return within("WORK_DIR", made.error());
   const Result<std::optional<Pause>> pause = PauseFile::read(config.state_dir);
   if (!pause) return pause.error();
-  const std::size_t stale =
-      remove_stale_workspaces(config.work_dir, config.workspace_keep_failed, now);
-  return Prepared{.state = *std::move(state), .pause = *pause, .stale = stale};
+  return Prepared{.state = *std::move(state), .pause = *pause};
 }
 
 }  // namespace
@@ -120,6 +114,7 @@ struct Node::Impl final : NodeOrders {
   Result<void> build(auth::Wallet wallet);
   Result<void> open_doors();
   void start_services();
+  Awaitable<void> lease_and_work();
   Awaitable<void> work();
   Awaitable<void> watch_stop();
   void log_start() const;
@@ -142,7 +137,9 @@ struct Node::Impl final : NodeOrders {
   std::optional<Prepared> prepared;
   std::optional<auth::NodeSession> session;
   std::optional<DmsClient> dms;
-  std::optional<DirectReceipts> receipts;
+  std::optional<StateJournal> journal;
+  std::optional<Outbox> outbox;
+  std::optional<Housekeeping> housekeeping;
   std::optional<StoragePorts> ports;
   std::optional<TaskParts> task_parts;
   std::optional<Engine> engine;
@@ -166,19 +163,18 @@ Awaitable<Result<void>> Node::Impl::run() {
   Result<auth::Wallet> wallet = auth::Wallet::from_hex(config.private_key);
   if (!wallet) co_return within("SECP256K1_PRIVHEX", std::move(wallet).error());
 
-  const SystemTime now = parts.clock.system_now();
   const Config& settings = config;
-  const auto prepare = [&settings, now] { return prepare_folders(settings, now); };
-  Result<Prepared> folders = co_await offload(parts.io, prepare);
-  if (!folders) co_return std::move(folders).error();
-  prepared.emplace(*std::move(folders));
+  const auto preparing = [&settings] { return prepare(settings); };
+  Result<Prepared> ready = co_await offload(parts.io, preparing);
+  if (!ready) co_return std::move(ready).error();
+  prepared.emplace(*std::move(ready));
 
   const Result<void> built = build(*std::move(wallet));
   if (!built) co_return built.error();
   log_start();
 
   start_services();
-  working.spawn("engine", engine->run());
+  working.spawn("engine", lease_and_work());
   children.spawn("services", hold(services));
   children.spawn("work", work());
   co_await children.join();
@@ -190,6 +186,9 @@ void Node::Impl::start_services() {
   services.spawn("session", session->run());
   services.spawn("status", status_server->run());
   services.spawn("control", control_server->run());
+  services.spawn("journal", journal->run());
+  services.spawn("outbox", outbox->run());
+  services.spawn("housekeeping", housekeeping->run());
   services.spawn("stop", watch_stop());
   if (parts.supervisor == nullptr) return;
   parts.supervisor->ready();
@@ -232,7 +231,21 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
       session_settings(config),
       parts.logger);
   dms.emplace(parts.control_http, *session, parts.clock, parts.rng, dms_options(config));
-  receipts.emplace(*dms, parts.clock, parts.rng, parts.logger);
+  journal.emplace(parts.control, parts.io, parts.clock, parts.logger, *prepared->state.database);
+  outbox.emplace(OutboxParts{.control = parts.control,
+                             .journal = *journal,
+                             .dms = *dms,
+                             .clock = parts.clock,
+                             .rng = parts.rng,
+                             .metrics = metrics,
+                             .logger = parts.logger},
+                 config.outbox_max_age);
+  outbox->adopt(std::exchange(prepared->state.rows, {}));
+  housekeeping.emplace(Housekeeping::Parts{.io = parts.io,
+                                           .clock = parts.clock,
+                                           .config = config,
+                                           .database = *prepared->state.database,
+                                           .logger = parts.logger});
   ports.emplace(parts, config);
   task_parts.emplace(TaskParts{.control = parts.control,
                                .transfer = parts.transfer,
@@ -241,7 +254,7 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                                .clock = parts.clock,
                                .rng = parts.rng,
                                .dms = *dms,
-                               .receipts = *receipts,
+                               .outbox = *outbox,
                                .ports = *ports,
                                .registry = parts.registry,
                                .config = config,
@@ -253,6 +266,7 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                                      .session = *session,
                                      .dms = *dms,
                                      .engine = *engine,
+                                     .outbox = *outbox,
                                      .metrics = metrics,
                                      .standing = standing});
   const std::optional<Pause>& paused = prepared->pause;
@@ -276,7 +290,12 @@ void Node::Impl::log_start() const {
     const std::optional<SystemTime> until = engine->paused_until();
     parts.logger.info("node.paused", {{"until", until ? format_rfc3339(*until) : "resumed"}});
   }
-  if (prepared->stale > 0) parts.logger.info("workspace.collected", {{"count", prepared->stale}});
+}
+
+/// What the last life has to say of its tasks goes first.
+Awaitable<void> Node::Impl::lease_and_work() {
+  co_await outbox->replayed();
+  co_await engine->run();
 }
 
 Vitals Node::Impl::vitals() const {
@@ -313,6 +332,7 @@ Awaitable<Result<void>> Node::Impl::resume() {
 
 Awaitable<void> Node::Impl::work() {
   co_await working.join();
+  co_await journal->flush();
   services.cancel();
 }
 

@@ -59,6 +59,7 @@ NodeStatus StatusReport::status() const {
   out.busy = parts_.engine.slots();
   out.capabilities = parts_.engine.capabilities();
   out.past = parts_.engine.past();
+  out.outbox = parts_.outbox.status();
   out.disks = parts_.engine.disks();
   out.clock_skew = clock_skew(parts_);
   if (parts_.engine.paused()) out.pause = Pause{.until = parts_.engine.paused_until()};
@@ -69,7 +70,7 @@ NodeStatus StatusReport::status() const {
 std::string StatusReport::metrics() const {
   const NodeStatus now = status();
   Metrics& metrics = parts_.metrics;
-  metrics.set_slots(now.busy.size(), now.slots);
+  metrics.set_slots(parts_.engine.busy(), now.slots);
   metrics.set_outbox(now.outbox.pending, now.outbox.set_aside);
   for (const DiskStatus& disk : now.disks) metrics.set_disk_free(disk.folder, disk.free_bytes);
   if (now.clock_skew) metrics.set_clock_skew(*now.clock_skew);

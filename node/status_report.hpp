@@ -9,6 +9,7 @@
 #include "node/health.hpp"
 #include "node/metrics.hpp"
 #include "node/node_status.hpp"
+#include "node/outbox.hpp"
 
 #include <string>
 
@@ -31,6 +32,7 @@ class StatusReport final {
     const auth::NodeSession& session;
     const DmsClient& dms;
     const Engine& engine;
+    const Outbox& outbox;
     Metrics& metrics;
     const NodeStanding& standing;
   };

@@ -33,17 +33,21 @@ constexpr std::chrono::seconds kRenewal{30};
 }  // namespace
 
 BeatLink::BeatLink(Executor control, HeartbeatLoop& beats)
-    : control_(std::move(control)), end_(std::make_shared<End>(&beats)) {}
+    : control_(std::move(control)), end_(std::make_shared<End>(End{.beats = &beats})) {}
 
 void BeatLink::progress(std::string json) {
   asio::post(control_, [end = end_, text = std::move(json)]() mutable {
-    if (end->beats != nullptr) end->beats->set_progress(std::move(text));
+    if (end->beats == nullptr) return;
+    if (end->report) end->report(text);
+    end->beats->set_progress(std::move(text));
   });
 }
 
 void BeatLink::event(std::string json) {
   asio::post(control_, [end = end_, text = std::move(json)]() mutable {
-    if (end->beats != nullptr) end->beats->add_event(std::move(text));
+    if (end->beats == nullptr) return;
+    if (end->report) end->report("");
+    end->beats->add_event(std::move(text));
   });
 }
 
@@ -57,7 +61,14 @@ void BeatLink::renew_token(std::function<void()> done) {
   });
 }
 
-void BeatLink::cut() { end_->beats = nullptr; }
+void BeatLink::on_report(std::function<void(std::string_view)> listener) {
+  end_->report = std::move(listener);
+}
+
+void BeatLink::cut() {
+  end_->beats = nullptr;
+  end_->report = nullptr;
+}
 
 BeatTokens::BeatTokens(Executor transfer, Clock& clock, storage::TaskToken& token, BeatLink& link)
     : transfer_(std::move(transfer)), clock_(clock), token_(token), link_(link) {}

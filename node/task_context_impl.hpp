@@ -33,12 +33,17 @@ class BeatLink final {
   void event(std::string json);
   void renew_token(std::function<void()> done);
 
+  /// Called on the control loop with each report that arrives: progress as JSON, an event as
+  /// nothing.
+  void on_report(std::function<void(std::string_view progress)> listener);
+
   /// From the control loop: what is still on its way is dropped.
   void cut();
 
  private:
   struct End {
     HeartbeatLoop* beats;
+    std::function<void(std::string_view)> report{};
   };
   Executor control_;
   std::shared_ptr<End> end_;  // shared with what is posted, which may come after us

@@ -1,16 +1,23 @@
 #include "node/task_run.hpp"
 
 #include "base/awaitable.hpp"
+#include "base/crash_point.hpp"
+#include "base/deadline.hpp"
 #include "base/log.hpp"
 #include "base/nursery.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "base/thrown.hpp"
+#include "base/time.hpp"
 #include "node/config.hpp"
 #include "node/heartbeat_loop.hpp"
+#include "node/journal.hpp"
 #include "node/lease.hpp"
 #include "node/lease_core.hpp"
+#include "node/metrics.hpp"
+#include "node/node_status.hpp"
 #include "node/outbox.hpp"
+#include "node/receipt.hpp"
 #include "node/task_context_impl.hpp"
 #include "node/task_ports.hpp"
 #include "node/workspace.hpp"
@@ -19,8 +26,12 @@
 #include "storage/ports.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <exception>
+#include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,6 +42,11 @@
 
 namespace pn::node {
 namespace {
+
+/// A node that leaves waits this long for its last receipts; the outbox has them on disk.
+constexpr std::chrono::seconds kLastTry{5};
+/// Nobody waits longer than this where the server names no end of a lease.
+constexpr std::chrono::minutes kLongestLinger{10};
 
 LeasePolicy lease_policy(const Config& config) {
   return {.min_ratio = config.heartbeat_min_ratio,
@@ -66,7 +82,7 @@ Error what_it_means(const std::exception_ptr& thrown) {
 
 }  // namespace
 
-TaskRun::TaskRun(const TaskParts& parts, Lease lease)
+TaskRun::TaskRun(const TaskParts& parts, Lease lease, std::function<void()> freed)
     : parts_(parts),
       logger_(task_logger(parts, lease)),
       began_(parts.clock.steady_now()),
@@ -84,10 +100,13 @@ TaskRun::TaskRun(const TaskParts& parts, Lease lease)
       link_(parts.control, beats_),
       tokens_(parts.transfer, parts.clock, token_, link_),
       workspace_(parts.config.work_dir, lease_.task.id, parts.rng),
+      freed_(std::move(freed)),
       wake_(parts.control),
       beat_group_(parts.control),
       runner_group_(parts.control),
-      children_(parts.control) {}
+      children_(parts.control) {
+  link_.on_report([this](std::string_view progress) { reported(progress); });
+}
 
 Awaitable<void> TaskRun::run() {
   children_.spawn("task", conduct());
@@ -106,13 +125,18 @@ void TaskRun::superseded() {
 }
 
 Awaitable<void> TaskRun::conduct() {
+  crash_point("lease.received");
+  attempt_ = parts_.outbox.lease_taken(lease_);
+  crash_point("lease.recorded");
   const bool ready = co_await set_up();
   if (!ready) co_return;
   co_await work();
+  crash_point("runner.ended");
+  phase_ = Phase::flushing;
   if (beats_.end() == LeaseEnd::none) co_await beats_.flush();
   co_await report();
   beat_group_.cancel();
-  co_await clean_up();
+  crash_point("task.over");
 }
 
 /// False when the task is over: reported, or not ours.
@@ -123,9 +147,12 @@ Awaitable<bool> TaskRun::set_up() {
     co_return false;
   }
   runner_ = *runner;
+  crash_point("heartbeat.sending");
   const Result<void> first = co_await beats_.open(parts_.config.request_timeout);
+  crash_point("heartbeat.accepted");
   if (beats_.end() != LeaseEnd::none) {
     logger_.info("task.dropped", {{"lease", name(beats_.end())}});
+    parts_.outbox.lease_over(attempt_);
     note(name(beats_.end()), "", "");
     co_return false;
   }
@@ -151,11 +178,11 @@ Awaitable<void> TaskRun::setup_failed(SetupStage stage, const Error& why) {
   logger_.warn("task.setup_failed", {{"stage", name(stage)}, log::field(why)});
   if (shutdown_) {
     Failure failure{.reason = "node_shutdown", .error = "the node shuts down"};
-    note("failed", failure.reason, failure.error);
+    note(name(Outcome::failed), failure.reason, failure.error);
     co_await deliver(Outcome::failed, fail_body(lease_, failure, std::vector<storage::Artifact>()));
     co_return;
   }
-  note("failed", "node_setup_failed", why.detail);
+  note(name(Outcome::failed), "node_setup_failed", why.detail);
   co_await deliver(Outcome::failed, setup_failed_body(lease_.id, stage, why.detail));
 }
 
@@ -172,13 +199,22 @@ Awaitable<void> TaskRun::work() {
                {{"job", lease_.task.job},
                 {"capability", lease_.task.capability},
                 {"max_attempts", lease_.task.max_attempts}});
+  phase_ = Phase::running;
+  last_report_ = parts_.clock.steady_now();
+  if (lease_.sent != SteadyTime{}) {
+    parts_.metrics.dispatched(lease_.task.capability,
+                              std::chrono::duration_cast<Millis>(last_report_ - lease_.sent));
+  }
+  beating_ = true;
   start(beat_group_, "heartbeats", beat());
   start(runner_group_, "runner", call_runner());
   while (!runner_ended_) {
-    co_await wake_.wait();
+    co_await wake_.wait_until(parts_.clock, stalls_at());
     if (stopping_ || runner_ended_) continue;
-    if (beats_.end() == LeaseEnd::none && !shutdown_) continue;
+    stalled_ = stalls() && beats_.end() == LeaseEnd::none && !shutdown_;
+    if (beats_.end() == LeaseEnd::none && !shutdown_ && !stalled_) continue;
     stopping_ = true;
+    phase_ = Phase::stopping;
     runner_group_.cancel();
   }
 }
@@ -204,6 +240,7 @@ Awaitable<void> TaskRun::call_runner() {
     }
   };
   const Ended ended{*this};
+  crash_point("runner.started");
   std::exception_ptr thrown;
   try {
     Awaitable<Result<void>> calling = call(*runner_, *context_);
@@ -225,34 +262,41 @@ Awaitable<void> TaskRun::report() {
     logger_.info("task.dropped", {{"lease", name(beats_.end())}});
     // What a canceled job left is of no use to anybody; a lost lease is worth a look.
     keep_workspace_ = beats_.end() != LeaseEnd::canceled;
+    parts_.outbox.lease_over(attempt_);
     note(name(beats_.end()), "", "");
+    co_await clean_up();
     co_return;
   }
   const std::vector<storage::Artifact> artifacts = ports_.outputs->artifacts();
   const Millis took = std::chrono::duration_cast<Millis>(parts_.clock.steady_now() - began_);
   if (outcome_ && outcome_->ok()) {
     logger_.info("task.completed", {{"took_ms", took.count()}, {"artifacts", artifacts.size()}});
-    note("completed", "", "");
+    note(name(Outcome::completed), "", "");
     co_await deliver(Outcome::completed, complete_body(lease_, artifacts));
     co_return;
   }
   const Failure failure = why_failed();
-  keep_workspace_ = !stopping_;
+  keep_workspace_ = !stopping_ || stalled_;
   logger_.warn("task.failed",
                {{"took_ms", took.count()},
                 {"reason", failure.reason},
                 {"error", failure.error},
                 {"retryable", failure.retryable}});
-  note("failed", failure.reason, failure.error);
+  note(name(Outcome::failed), failure.reason, failure.error);
   co_await deliver(Outcome::failed, fail_body(lease_, failure, artifacts));
 }
 
+/// How it ended, for those who look at the node and at its counters.
 void TaskRun::note(std::string_view outcome, std::string_view reason, std::string_view error) {
   past_.outcome = std::string(outcome);
   past_.reason = std::string(reason);
   past_.error = std::string(error);
   past_.ended_at = parts_.clock.system_now();
   past_.took = std::chrono::duration_cast<Millis>(parts_.clock.steady_now() - began_);
+  const Metrics::TaskEnd how = outcome == name(Outcome::completed) ? Metrics::TaskEnd::completed
+                               : outcome == name(Outcome::failed)  ? Metrics::TaskEnd::failed
+                                                                   : Metrics::TaskEnd::dropped;
+  parts_.metrics.task_ended(lease_.task.capability, how, past_.took);
 }
 
 PastTask TaskRun::past() const {
@@ -266,6 +310,11 @@ PastTask TaskRun::past() const {
 
 /// Whatever a runner says that was stopped for our sake, the reason is ours.
 Failure TaskRun::why_failed() const {
+  if (stalled_) {
+    return {.reason = "stalled",
+            .error = "the runner reported nothing new for " +
+                     format_duration(parts_.config.stall_timeout) + " (STALL_TIMEOUT_SECS)"};
+  }
   if (stopping_ || !outcome_) return {.reason = "node_shutdown", .error = "the node shuts down"};
   const Error& error = outcome_->error();
   const bool hopeless = error.kind == ErrorKind::rejected || error.kind == ErrorKind::corrupt;
@@ -273,27 +322,104 @@ Failure TaskRun::why_failed() const {
 }
 
 Awaitable<void> TaskRun::deliver(Outcome outcome, std::string body) {
+  phase_ = Phase::reporting;
+  crash_point("outcome.reached");
   Receipt receipt{.task = lease_.task.id,
                   .outcome = outcome,
                   .body = std::move(body),
                   .trace_id = lease_.trace_id};
-  // The sink logs how it went; there is nothing else to do about it here.
-  const Result<void> ignored = co_await parts_.receipts.deliver(std::move(receipt));
-  static_cast<void>(ignored);
+  std::function<void()> changed = [this] { wake_.set(); };
+  co_await parts_.outbox.store(attempt_, std::move(receipt), std::move(changed));
+  // It is the outbox's now, also when we are cancelled: that must not call us any more.
+  struct Unwatch {
+    Outbox& outbox;
+    RowId attempt;
+    ~Unwatch() { outbox.unwatch(attempt); }
+  };
+  const Unwatch unwatch{.outbox = parts_.outbox, .attempt = attempt_};
+  co_await clean_up();
+  phase_ = Phase::reporting;
+  co_await wait_for_delivery();
+}
+
+/// Until the receipt is taken, or we can do nothing more for it.
+Awaitable<void> TaskRun::wait_for_delivery() {
+  Deadline latest = Deadline::in(parts_.clock, kLongestLinger);
+  bool leaving = false;
+  while (parts_.outbox.pending(attempt_) && !latest.passed(parts_.clock)) {
+    if (beats_.end() == LeaseEnd::canceled) {
+      parts_.outbox.withdraw(attempt_);
+      past_.outcome = name(LeaseEnd::canceled);
+      co_return;
+    }
+    const bool delayed = parts_.outbox.delayed(attempt_);
+    // Without heartbeats nobody would tell when the lease is over.
+    if (beats_.end() != LeaseEnd::none || (delayed && !beating_)) co_return;
+    if (delayed && !lingers_) {
+      lingers_ = true;
+      if (freed_) freed_();
+    }
+    if (shutdown_ && !leaving) {
+      leaving = true;
+      latest = latest.sooner(Deadline::in(parts_.clock, kLastTry));
+    }
+    co_await wake_.wait_until(parts_.clock, latest);
+  }
 }
 
 Awaitable<void> TaskRun::clean_up() {
+  phase_ = Phase::cleaning_up;
   if (!workspace_.exists()) co_return;
+  Workspace& workspace = workspace_;
   if (keep_workspace_) {
+    const auto keep = [&workspace] { return workspace.keep(); };
+    const Result<void> kept = co_await offload(parts_.io, keep);
+    if (!kept) logger_.warn("workspace.stuck", {log::field(kept.error())});
     logger_.info("workspace.kept",
                  {{"path", workspace_.path().string()},
                   {"hours", parts_.config.workspace_keep_failed.count()}});
     co_return;
   }
-  Workspace& workspace = workspace_;
   const auto remove = [&workspace] { return workspace.remove(); };
   const Result<void> removed = co_await offload(parts_.io, remove);
   if (!removed) logger_.warn("workspace.stuck", {log::field(removed.error())});
+  crash_point("workspace.removed");
+}
+
+void TaskRun::reported(std::string_view progress) {
+  if (!progress.empty() && progress == progress_) return;  // the same again is none
+  if (!progress.empty()) progress_ = progress;
+  last_report_ = parts_.clock.steady_now();
+}
+
+Deadline TaskRun::stalls_at() const {
+  if (parts_.config.stall_timeout.count() == 0 || stopping_) return {};
+  return Deadline(last_report_ + parts_.config.stall_timeout);
+}
+
+bool TaskRun::stalls() const {
+  const Deadline at = stalls_at();
+  return at.reachable() && at.passed(parts_.clock);
+}
+
+SlotStatus TaskRun::status() const {
+  constexpr std::string_view kPhases[] = {
+      "set_up", "running", "stopping", "flushing", "reporting", "cleaning_up"};
+  const SteadyTime now = parts_.clock.steady_now();
+  SlotStatus out;
+  out.task = lease_.task.id;
+  out.job = lease_.task.job;
+  out.capability = lease_.task.capability;
+  out.attempt = lease_.task.attempt;
+  out.max_attempts = lease_.task.max_attempts;
+  out.phase = kPhases[static_cast<std::size_t>(phase_)];
+  out.age = std::chrono::duration_cast<Millis>(now - began_);
+  out.progress_json = progress_;
+  if (beats_.fence() != SteadyTime::max()) {
+    out.lease_left = std::chrono::duration_cast<Millis>(beats_.fence() - now);
+  }
+  out.heartbeat_failures = beats_.failures();
+  return out;
 }
 
 }  // namespace pn::node

@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
+#include "base/deadline.hpp"
 #include "base/event.hpp"
 #include "base/log.hpp"
 #include "base/nursery.hpp"
@@ -11,18 +12,23 @@
 #include "node/config.hpp"
 #include "node/dms_client.hpp"
 #include "node/heartbeat_loop.hpp"
+#include "node/journal.hpp"
 #include "node/lease.hpp"
 #include "node/metrics.hpp"
 #include "node/node_status.hpp"
 #include "node/outbox.hpp"
+#include "node/receipt.hpp"
 #include "node/task_context_impl.hpp"
 #include "node/task_ports.hpp"
 #include "node/workspace.hpp"
 #include "runners/registry.hpp"
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace pn::node {
 
@@ -35,7 +41,7 @@ struct TaskParts {
   Clock& clock;
   Rng& rng;
   DmsClient& dms;
-  ReceiptSink& receipts;
+  Outbox& outbox;
   TaskPortsFactory& ports;
   const runners::Registry& registry;
   const Config& config;
@@ -47,18 +53,22 @@ struct TaskParts {
 ///
 /// Invariants
 /// 1. The runner starts after the first accepted heartbeat, and has ended before run() returns.
-/// 2. A lease that ended (canceled, lost, fenced) gets no receipt; any other gets exactly one.
-/// 3. Heartbeats go on until the receipt is delivered, so that a slow delivery loses no lease.
+/// 2. A lease that ended (canceled, lost, fenced) before its task gets no receipt; any other gets
+///    exactly one, which is the outbox's from then on.
+/// 3. Heartbeats go on until the receipt is taken or the lease ends, so that a slow delivery loses
+///    no lease; a canceled one takes its receipt back.
+/// 4. Once the receipt is stored and its first try has failed the task holds no slot: lingers().
 ///
-///   set up ──▶ running ──▶ flushing ──▶ reporting ──▶ cleaning up
-///     │           │ lease ended, or shutdown()
-///     │           └──▶ stopping (runner unwinds) ──▶ reporting (shutdown) or cleaning up
+///   set up ──▶ running ──▶ flushing ──▶ reporting (cleans up meanwhile) ──▶ over
+///     │           │ lease ended, stalled, or shutdown()
+///     │           └──▶ stopping (runner unwinds) ──▶ reporting, or cleaning up
 ///     └── failed: node_setup_failed ──▶ reporting
 ///
 /// Thread: the control loop's; the runner's coroutine runs on the transfer loop.
 class TaskRun final {
  public:
-  TaskRun(const TaskParts& parts, Lease lease);
+  /// `freed` is called when lingers() becomes true.
+  TaskRun(const TaskParts& parts, Lease lease, std::function<void()> freed = nullptr);
   TaskRun(const TaskRun&) = delete;
   TaskRun& operator=(const TaskRun&) = delete;
 
@@ -75,8 +85,13 @@ class TaskRun final {
   [[nodiscard]] PastTask past() const;
 
   [[nodiscard]] const TaskId& task() const { return lease_.task.id; }
+  /// The work is done and stored; it only waits for its receipt to be taken.
+  [[nodiscard]] bool lingers() const { return lingers_; }
+  [[nodiscard]] SlotStatus status() const;
 
  private:
+  enum class Phase { set_up, running, stopping, flushing, reporting, cleaning_up };
+
   Awaitable<void> conduct();
   Awaitable<bool> set_up();
   Awaitable<void> setup_failed(SetupStage stage, const Error& why);
@@ -85,6 +100,10 @@ class TaskRun final {
   Awaitable<void> call_runner();
   Awaitable<void> report();
   Awaitable<void> deliver(Outcome outcome, std::string body);
+  Awaitable<void> wait_for_delivery();
+  void reported(std::string_view progress);
+  [[nodiscard]] bool stalls() const;
+  [[nodiscard]] Deadline stalls_at() const;
   Awaitable<void> clean_up();
   [[nodiscard]] Failure why_failed() const;
   void note(std::string_view outcome, std::string_view reason, std::string_view error);
@@ -104,11 +123,20 @@ class TaskRun final {
   TaskPorts ports_;
   std::optional<TaskContextImpl> context_;
 
+  const std::function<void()> freed_;
+  RowId attempt_ = 0;  // in the outbox
+  Phase phase_ = Phase::set_up;
   PastTask past_;
+  std::string progress_ = "{}";
+  SteadyTime last_report_{};  // of the runner's
+
   std::optional<Result<void>> outcome_;  // what the runner answered, or crashed with
   bool runner_ended_ = false;
   bool stopping_ = false;
   bool shutdown_ = false;
+  bool stalled_ = false;
+  bool beating_ = false;
+  bool lingers_ = false;
   bool keep_workspace_ = false;
   Event wake_;
 

@@ -10,15 +10,20 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace pn::node {
 namespace {
@@ -26,6 +31,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPrefix = "task-";
+constexpr std::string_view kKept = "failed-";
 constexpr std::size_t kLongestId = 64;
 
 /// A peer's id is any text; as part of a file's name it is not.
@@ -53,6 +59,29 @@ std::optional<SystemTime> changed_at(int folder) {
   return SystemTime(std::chrono::seconds(status.st_mtim.tv_sec));
 }
 
+/// Whether the folder that is open is still the one of that name.
+bool is_at(int folder, const fs::path& path) {
+  struct stat opened{};
+  struct stat named{};
+  return ::fstat(folder, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 &&
+         opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+bool remove_folder(const fs::path& path) {
+  std::error_code failed;
+  fs::remove_all(path, failed);
+  return !failed;
+}
+
+bool crowded(const fs::path& work_dir, const CollectRules& rules) {
+  std::error_code failed;
+  const fs::space_info space = fs::space(work_dir, failed);
+  if (failed || space.capacity == 0) return false;
+  const std::uintmax_t used = space.capacity - space.available;
+  return space.available < rules.min_free_bytes ||
+         used * 100 > space.capacity * static_cast<std::uintmax_t>(rules.max_used_pct);
+}
+
 }  // namespace
 
 Workspace::Workspace(const fs::path& work_dir, const TaskId& task, Rng& rng)
@@ -60,14 +89,19 @@ Workspace::Workspace(const fs::path& work_dir, const TaskId& task, Rng& rng)
 
 const fs::path& Workspace::open() {
   if (lock_) return path_;
-  if (::mkdir(path_.c_str(), 0700) != 0) {
-    throw WorkspaceFailure(from_errno(errno, "cannot create the workspace " + path_.string()));
+  // A collector may come between the two steps, and take the folder for a leftover.
+  for (int tries = 0; tries < 3; ++tries) {
+    if (::mkdir(path_.c_str(), 0700) != 0) {
+      throw WorkspaceFailure(from_errno(errno, "cannot create the workspace " + path_.string()));
+    }
+    lock_ = open_folder(path_);
+    if (lock_ && ::flock(lock_.get(), LOCK_SH | LOCK_NB) == 0 && is_at(lock_.get(), path_)) {
+      return path_;
+    }
+    lock_.reset();
+    if (::rmdir(path_.c_str()) != 0 && errno != ENOENT) break;
   }
-  lock_ = open_folder(path_);
-  if (!lock_ || ::flock(lock_.get(), LOCK_SH | LOCK_NB) != 0) {
-    throw WorkspaceFailure(from_errno(errno, "cannot lock the workspace " + path_.string()));
-  }
-  return path_;
+  throw WorkspaceFailure(from_errno(errno, "cannot lock the workspace " + path_.string()));
 }
 
 Result<void> Workspace::remove() {
@@ -80,22 +114,45 @@ Result<void> Workspace::remove() {
   return {};
 }
 
-std::size_t remove_stale_workspaces(const fs::path& work_dir,
-                                    std::chrono::hours keep,
-                                    SystemTime now) {
-  std::size_t removed = 0;
+Result<void> Workspace::keep() {
+  const std::string name = path_.filename().string();
+  const fs::path kept = path_.parent_path() / (std::string(kKept) + name.substr(kPrefix.size()));
+  if (::rename(path_.c_str(), kept.c_str()) != 0) {
+    return from_errno(errno, "cannot rename the workspace " + path_.string());
+  }
+  path_ = kept;
+  lock_.reset();
+  return {};
+}
+
+Collected collect_workspaces(const fs::path& work_dir, const CollectRules& rules, SystemTime now) {
+  Collected out;
+  std::vector<std::pair<SystemTime, fs::path>> kept;
   std::error_code failed;
   for (const fs::directory_entry& entry : fs::directory_iterator(work_dir, failed)) {
-    if (!entry.path().filename().string().starts_with(kPrefix)) continue;
+    const std::string name = entry.path().filename().string();
+    const bool is_kept = name.starts_with(kKept);
+    if (!is_kept && !name.starts_with(kPrefix)) continue;
     const UniqueFd folder = open_folder(entry.path());
     if (!folder || ::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    if (!is_kept) {
+      if (remove_folder(entry.path())) ++out.dead;
+      continue;
+    }
     const std::optional<SystemTime> changed = changed_at(folder.get());
-    if (!changed || now - *changed < keep) continue;
-    std::error_code not_removed;
-    fs::remove_all(entry.path(), not_removed);
-    if (!not_removed) ++removed;
+    if (!changed) continue;
+    if (now - *changed >= rules.keep) {
+      if (remove_folder(entry.path())) ++out.old;
+    } else {
+      kept.emplace_back(*changed, entry.path());
+    }
   }
-  return removed;
+  std::sort(kept.begin(), kept.end());
+  for (const auto& [changed, path] : kept) {
+    if (!crowded(work_dir, rules)) break;
+    if (remove_folder(path)) ++out.crowded;
+  }
+  return out;
 }
 
 }  // namespace pn::node

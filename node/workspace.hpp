@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <stdexcept>
 #include <utility>
@@ -24,7 +25,9 @@ class WorkspaceFailure final : public std::runtime_error {
 
 /// The folder of one attempt: "task-<id>-<random>" under WORK_DIR, mode 0700. It is made when first
 /// asked for, because many tasks need none. While the object lives the folder is locked, so that no
-/// collector (of another node with the same WORK_DIR) takes it for a leftover.
+/// collector (of another node with the same WORK_DIR, too) takes it for a leftover. What a person
+/// may want to look at is renamed to "failed-<id>-<random>": so every other one that nobody holds
+/// is a dead process's, and goes at once.
 ///
 /// One thread at a time; open() and remove() block.
 class Workspace final {
@@ -39,16 +42,31 @@ class Workspace final {
   [[nodiscard]] bool exists() const { return static_cast<bool>(lock_); }
   /// With all that is in it.
   Result<void> remove();
+  /// For a person: it stays, under its new name, until it is too old.
+  Result<void> keep();
 
  private:
   std::filesystem::path path_;
   UniqueFd lock_;
 };
 
-/// Removes what attempts left in `work_dir` longer than `keep` ago, and answers how many. Touches
-/// nothing that is not named like a workspace, or is in use. Blocks.
-std::size_t remove_stale_workspaces(const std::filesystem::path& work_dir,
-                                    std::chrono::hours keep,
-                                    SystemTime now);
+/// What collect_workspaces() goes by.
+struct CollectRules {
+  std::chrono::hours keep{24};       ///< what failed
+  std::uint64_t min_free_bytes = 0;  ///< below it what failed goes too, the oldest first
+  int max_used_pct = 100;            ///< above it, likewise
+};
+
+struct Collected {
+  std::size_t dead = 0;     ///< of processes that died
+  std::size_t old = 0;      ///< failed, and kept long enough
+  std::size_t crowded = 0;  ///< failed, and the disk is needed
+};
+
+/// Removes what attempts left in `work_dir`. Touches nothing that is not named like a workspace, or
+/// is in use. Blocks.
+Collected collect_workspaces(const std::filesystem::path& work_dir,
+                             const CollectRules& rules,
+                             SystemTime now);
 
 }  // namespace pn::node

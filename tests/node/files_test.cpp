@@ -7,6 +7,7 @@
 #include "tests/support/temp_folder.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -83,29 +84,54 @@ TEST_CASE("workspace: a folder that cannot be made is the task's failure", "[nod
   CHECK_THROWS_AS(workspace.open(), WorkspaceFailure);
 }
 
-TEST_CASE("workspace: leftovers go by age, what is in use and what is not ours stays",
-          "[node][workspace]") {
+TEST_CASE("gc: folders of the dead go at once, failed ones by age, others stay", "[node][gc]") {
   const pn::testing::TempFolder dir;
   testing::FakeRng rng;
-  fs::path kept;
+  fs::path dead;
+  fs::path failed;
   {
-    Workspace failed(dir.path, TaskId("old"), rng);
-    kept = failed.open();
-    std::ofstream(kept / "log") << "why";
+    Workspace died(dir.path, TaskId("dead"), rng);
+    dead = died.open();
+    std::ofstream(dead / "input") << "data";
+    Workspace kept(dir.path, TaskId("kept"), rng);
+    std::ofstream(kept.open() / "log") << "why";
+    REQUIRE(kept.keep().ok());
+    failed = kept.path();
   }
+  CHECK(failed.filename().string().starts_with("failed-kept-"));
   Workspace in_use(dir.path, TaskId("busy"), rng);
   in_use.open();
   fs::create_directory(dir.path / "mine");
   std::ofstream(dir.path / "task-file") << "x";
 
-  CHECK(remove_stale_workspaces(dir.path, 24h, now() + 1h) == 0);
-  CHECK(fs::exists(kept));
-  CHECK(remove_stale_workspaces(dir.path, 24h, now() + 25h) == 1);
-  CHECK_FALSE(fs::exists(kept));
+  const CollectRules rules{.keep = 24h};
+  Collected removed = collect_workspaces(dir.path, rules, now() + 1h);
+  CHECK(removed.dead == 1);
+  CHECK(removed.old + removed.crowded == 0);
+  CHECK_FALSE(fs::exists(dead));
+  CHECK(fs::exists(failed / "log"));
+  removed = collect_workspaces(dir.path, rules, now() + 25h);
+  CHECK(removed.old == 1);
+  CHECK_FALSE(fs::exists(failed));
   CHECK(fs::exists(in_use.path()));
   CHECK(fs::exists(dir.path / "mine"));
   CHECK(fs::exists(dir.path / "task-file"));
-  CHECK(remove_stale_workspaces(dir.path / "none", 24h, now()) == 0);
+  CHECK(collect_workspaces(dir.path / "none", rules, now()).dead == 0);
+}
+
+TEST_CASE("gc: a disk that is needed takes what failed, the oldest first", "[node][gc]") {
+  const pn::testing::TempFolder dir;
+  testing::FakeRng rng;
+  for (const char* id : {"a", "b"}) {
+    Workspace kept(dir.path, TaskId(id), rng);
+    kept.open();
+    REQUIRE(kept.keep().ok());
+  }
+  const CollectRules roomy{.keep = 24h};
+  CHECK(collect_workspaces(dir.path, roomy, now()).crowded == 0);
+  const CollectRules narrow{.keep = 24h, .min_free_bytes = std::uint64_t{1} << 62U};
+  CHECK(collect_workspaces(dir.path, narrow, now()).crowded == 2);
+  CHECK(dir.listing().empty());
 }
 
 }  // namespace pn::node

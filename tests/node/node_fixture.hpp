@@ -4,10 +4,11 @@
 #include "base/offload.hpp"
 #include "node/dms_client.hpp"
 #include "node/metrics.hpp"
-#include "node/receipts.hpp"
+#include "node/outbox.hpp"
 #include "node/task_run.hpp"
 #include "runners/registry.hpp"
 #include "tests/node/fake_dms.hpp"
+#include "tests/node/memory_journal.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
@@ -94,12 +95,15 @@ struct NodeFixture {
   std::vector<std::string> log_lines;
   log::Logger logger{log::Options{.level = log::Level::debug, .format = log::Format::text},
                      [this](log::Level, std::string_view line) { log_lines.emplace_back(line); }};
-  DirectReceipts receipts{client, loop.clock, rng, logger};
   FakePorts ports;
   runners::Registry registry;
   Config config;
   Metrics metrics;
+  MemoryJournal journal;
+  Outbox outbox{OutboxParts{loop.executor(), journal, client, loop.clock, rng, metrics, logger},
+                std::chrono::hours(168)};
   std::unique_ptr<TaskParts> made_parts;
+  std::unique_ptr<pn::testing::Started> sender;
 
   NodeFixture() {
     config.work_dir = dir.path;
@@ -109,7 +113,14 @@ struct NodeFixture {
     config.inode_max_used_pct = 100;
     config.long_poll = std::chrono::seconds(0);
     dms.on_heartbeat = [this](const Json&) { return renewed(); };
+    sender = std::make_unique<pn::testing::Started>(loop, outbox.run());
   }
+  ~NodeFixture() {
+    sender->cancel();
+    poll_until([this] { return sender->done(); });
+  }
+  NodeFixture(const NodeFixture&) = delete;
+  NodeFixture& operator=(const NodeFixture&) = delete;
 
   TaskParts& parts() {
     if (!made_parts) {
@@ -120,7 +131,7 @@ struct NodeFixture {
                                                          loop.clock,
                                                          rng,
                                                          client,
-                                                         receipts,
+                                                         outbox,
                                                          ports,
                                                          registry,
                                                          config,

@@ -1,0 +1,74 @@
+#include "node/housekeeping.hpp"
+
+#include "base/awaitable.hpp"
+#include "base/file.hpp"
+#include "base/log.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "node/config.hpp"
+#include "node/journal.hpp"
+#include "node/state_db.hpp"
+#include "node/state_dir.hpp"
+#include "node/workspace.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <utility>
+#include <vector>
+
+namespace pn::node {
+namespace {
+
+constexpr std::chrono::minutes kEvery{10};
+
+CollectRules rules(const Config& config) {
+  return {.keep = config.workspace_keep_failed,
+          .min_free_bytes = config.disk_min_free_mb << 20U,
+          .max_used_pct = config.disk_max_used_pct};
+}
+
+}  // namespace
+
+Result<OpenedState> open_state(const Config& config) {
+  Result<StateDir> dir = StateDir::open(config.state_dir);
+  if (!dir) return std::move(dir).error();
+  const Result<void> made = make_folders(config.work_dir, 0700);
+  if (!made) return within("WORK_DIR", made.error());
+  Result<std::unique_ptr<StateDb>> database = StateDb::open(dir->path() / "state.db");
+  if (!database) return within("STATE_DIR", std::move(database).error());
+  Result<std::vector<JournalRow>> rows = (*database)->load();
+  if (!rows) return within("STATE_DIR", std::move(rows).error());
+  const Result<std::size_t> closed = (*database)->close_open_attempts();
+  if (!closed) return within("STATE_DIR", closed.error());
+  return OpenedState{
+      .dir = *std::move(dir), .database = *std::move(database), .rows = *std::move(rows)};
+}
+
+Awaitable<void> Housekeeping::run() {
+  for (;;) {
+    co_await once();
+    co_await parts_.clock.sleep_for(kEvery);
+  }
+}
+
+Awaitable<void> Housekeeping::once() {
+  const Config& config = parts_.config;
+  const SystemTime now = parts_.clock.system_now();
+  const auto collect = [&config, now] {
+    return collect_workspaces(config.work_dir, rules(config), now);
+  };
+  const Collected removed = co_await offload(parts_.io, collect);
+  if (removed.dead + removed.old + removed.crowded > 0) {
+    parts_.logger.info(
+        "workspace.collected",
+        {{"dead", removed.dead}, {"old", removed.old}, {"crowded", removed.crowded}});
+  }
+  StateDb& database = parts_.database;
+  const auto compact = [&database] { return database.compact(); };
+  const Result<void> compacted = co_await offload(parts_.io, compact);
+  if (!compacted) parts_.logger.warn("outbox.compact_failed", {log::field(compacted.error())});
+}
+
+}  // namespace pn::node

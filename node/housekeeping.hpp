@@ -1,0 +1,54 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "base/offload.hpp"
+#include "base/result.hpp"
+#include "node/config.hpp"
+#include "node/journal.hpp"
+#include "node/state_db.hpp"
+#include "node/state_dir.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace pn::node {
+
+/// What a node finds when it starts.
+struct OpenedState {
+  StateDir dir;
+  std::unique_ptr<StateDb> database;
+  /// As the last life left them; on disk, attempts without an outcome have theirs by now.
+  std::vector<JournalRow> rows;
+};
+
+/// Makes and locks STATE_DIR, makes WORK_DIR, opens the journal. An Error is a matter of
+/// configuration or of the disk; nothing was deleted. Blocks.
+Result<OpenedState> open_state(const Config& config);
+
+/// Removes what is no longer needed, at start and every ten minutes: folders of attempts that died,
+/// failed ones that are old or in the way, the journal's free pages. Thread: the control loop's;
+/// the disk's work on `io`.
+class Housekeeping final {
+ public:
+  struct Parts {
+    ThreadPool& io;
+    Clock& clock;
+    const Config& config;
+    StateDb& database;
+    log::Logger logger;
+  };
+  /// References outlive it.
+  explicit Housekeeping(Parts parts) : parts_(std::move(parts)) {}
+
+  /// Until it is cancelled.
+  Awaitable<void> run();
+
+ private:
+  Awaitable<void> once();
+
+  const Parts parts_;
+};
+
+}  // namespace pn::node
