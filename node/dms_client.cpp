@@ -24,6 +24,7 @@ namespace pn::node {
 namespace {
 
 constexpr int kUnauthorized = 401;
+constexpr std::chrono::seconds kPromptAnswer{1};
 /// "Never ends" is written as the year 9999, which the clock's nanoseconds do not reach.
 constexpr Millis kLongestLease = std::chrono::hours(365 * 24);
 
@@ -167,7 +168,13 @@ Awaitable<Result<DmsClient::Answer>> DmsClient::exchange(Call call) {
     Result<http::Response> response = co_await http_.send(std::move(outgoing));
     if (!response) co_return std::move(response).error();
     answer.response = *std::move(response);
-    if (const auto date = http::server_date(answer.response.headers)) {
+    // An answer that took long was made nobody knows when: by a slow server, or read by a process
+    // that was stopped meanwhile and would take its lease to end later than it does. A held one is
+    // known to be made at its end.
+    const bool tells_time =
+        call.hold.count() > 0 || clock_.steady_now() - answer.sent <= kPromptAnswer;
+    const auto date = http::server_date(answer.response.headers);
+    if (date && tells_time) {
       server_time_.observe(*date, answer.sent_wall, clock_.system_now());
     }
     if (answer.response.status == kUnauthorized) {

@@ -150,7 +150,9 @@ Result<LeaseUpdate> decode_update(std::string_view body) {
     out.task = read_task(task_fields);
     if (const auto fault = task_fields.error()) return *fault;
     out.expires_at = out.task->expires_at;
+    out.task_id = out.task->task.id.str();
   }
+  if (auto id = non_empty(fields.string("task_id"))) out.task_id = std::move(id);
   out.token = non_empty(fields.string("access_token"));
   if (const auto expires = fields.time("lease_expires_at")) out.expires_at = expires;
   out.cancel = fields.boolean("cancel").value_or(false);
@@ -165,7 +167,6 @@ Result<LeaseUpdate> decode_update(std::string_view body) {
 
 void apply(LeaseUpdate update, Lease& lease) {
   if (update.task) {
-    // Another task's body would be a server's mistake; ours keeps its id.
     runners::TaskInfo& newer = update.task->task;
     newer.id = lease.task.id;
     newer.domain = lease.task.domain;
@@ -175,6 +176,7 @@ void apply(LeaseUpdate update, Lease& lease) {
       lease.domain_server_url = std::move(update.task->domain_server_url);
     }
   }
+  if (update.task_id) lease.task.id = TaskId(*std::move(update.task_id));
   if (update.token) lease.token = Secret<std::string>(*std::move(update.token));
   if (update.expires_at) lease.expires_at = update.expires_at;
   lease.cancel = lease.cancel || update.cancel;

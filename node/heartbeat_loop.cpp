@@ -2,12 +2,14 @@
 
 #include "base/awaitable.hpp"
 #include "base/deadline.hpp"
+#include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "base/secret.hpp"
 #include "base/time.hpp"
 #include "node/lease.hpp"
 #include "node/lease_core.hpp"
+#include "node/metrics.hpp"
 #include "storage/task_token.hpp"
 
 #include <algorithm>
@@ -15,6 +17,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -26,10 +30,16 @@ namespace {
 constexpr std::size_t kEventBytes = 256 * 1024;
 /// Runners that talk without end do not fill our memory: what comes on top is dropped.
 constexpr std::size_t kMostEvents = 10'000;
+constexpr std::size_t kMostEventBytes = 8 * 1024 * 1024;
 constexpr int kFlushTries = 3;
 
 Millis until(SteadyTime when, SteadyTime now) {
   return std::chrono::duration_cast<Millis>(when - now);
+}
+
+Metrics::LeaseLoss loss(LeaseEnd end) {
+  if (end == LeaseEnd::canceled) return Metrics::LeaseLoss::canceled;
+  return end == LeaseEnd::fenced ? Metrics::LeaseLoss::fenced : Metrics::LeaseLoss::lost;
 }
 
 /// The server read the request and will not have it, however often it comes.
@@ -64,6 +74,7 @@ HeartbeatLoop::HeartbeatLoop(HeartbeatParts parts,
       wake_(parts_.control),
       flushed_(parts_.control) {
   core_.granted(lease.sent, lease.received, lease.remaining);
+  parts_.fence.set(core_.fence());
 }
 
 Awaitable<Result<void>> HeartbeatLoop::open(Millis limit) {
@@ -81,11 +92,7 @@ Awaitable<Result<void>> HeartbeatLoop::open(Millis limit) {
 Awaitable<void> HeartbeatLoop::run() {
   while (end_ == LeaseEnd::none) {
     const SteadyTime now = parts_.clock.steady_now();
-    if (now >= core_.fence()) {
-      parts_.logger.warn("lease.fenced", {{"tries", core_.failures()}});
-      finish(LeaseEnd::fenced);
-      co_return;
-    }
+    if (end() != LeaseEnd::none) co_return;
     const SteadyTime due = core_.next_beat();
     if (now >= due) {
       // Its failure is in core_ and in the log; the next turn knows what to do.
@@ -106,17 +113,37 @@ void HeartbeatLoop::set_progress(std::string json) {
 }
 
 void HeartbeatLoop::add_event(std::string json) {
-  if (events_.size() >= kMostEvents) {
-    parts_.logger.warn("task.event_dropped", {{"kept", events_.size()}});
-    return;
+  if (events_.size() >= kMostEvents || event_bytes_ + json.size() > kMostEventBytes) {
+    drop_event();
+  } else {
+    event_bytes_ += json.size();
+    events_.push_back(Told{.json = std::move(json)});
   }
-  events_.push_back(std::move(json));
   core_.changed(parts_.clock.steady_now());
   wake_.set();
 }
 
+/// The gap is part of the stream: one event that counts, until it goes out.
+void HeartbeatLoop::drop_event() {
+  parts_.metrics.events_dropped(1);
+  const bool counting = events_.size() > in_flight_ && events_.back().dropped > 0;
+  if (!counting) {
+    parts_.logger.warn("task.event_dropped", {{"kept", events_.size()}});
+    events_.push_back(Told{.json = std::string()});
+  }
+  ++events_.back().dropped;
+}
+
+LeaseEnd HeartbeatLoop::end() {
+  if (end_ == LeaseEnd::none && parts_.clock.steady_now() >= core_.fence()) {
+    parts_.logger.warn("lease.fenced", {{"tries", core_.failures()}});
+    finish(LeaseEnd::fenced);
+  }
+  return end_;
+}
+
 Awaitable<void> HeartbeatLoop::flush() {
-  if (clean() || end_ != LeaseEnd::none) co_return;
+  if (clean() || end() != LeaseEnd::none) co_return;
   flush_tries_ = kFlushTries;
   core_.hurry(parts_.clock.steady_now());
   wake_.set();
@@ -144,17 +171,21 @@ void HeartbeatLoop::give_up() {
 }
 
 Awaitable<Result<void>> HeartbeatLoop::beat() {
+  const SteadyTime now = parts_.clock.steady_now();
+  parts_.metrics.heartbeat_sent(std::max(Millis(0), until(now, core_.next_beat())));
   core_.sending();
   // Who asks while this beat is under way waits for the next one.
   std::vector<std::function<void()>> asked = std::exchange(token_waiters_, {});
   const std::uint64_t version = version_;
-  const std::vector<std::string_view> events = next_events();
-  std::string body = heartbeat_body(lease_.id, progress_, events);
-  const Deadline deadline(core_.try_until(parts_.clock.steady_now()));
+  const std::vector<std::string> events = next_events();
+  in_flight_ = events.size();
+  std::string body = heartbeat_body(lease_.id, progress_, {events.begin(), events.end()});
+  const Deadline deadline(core_.try_until(now));
   Awaitable<Result<LeaseUpdate>> call =
       parts_.dms.heartbeat(lease_.task.id, std::move(body), lease_.trace_id);
   Result<LeaseUpdate> update =
       co_await with_deadline<LeaseUpdate>(parts_.clock, deadline, std::move(call));
+  in_flight_ = 0;
   Result<void> out;
   if (update) {
     beat_accepted(*std::move(update), events.size(), version);
@@ -176,6 +207,7 @@ Awaitable<Result<void>> HeartbeatLoop::beat() {
 }
 
 void HeartbeatLoop::beat_failed(const Error& error) {
+  parts_.metrics.heartbeat_failed();
   if (error.kind == ErrorKind::restart) {
     parts_.logger.warn("lease.lost", {log::field(error)});
     finish(LeaseEnd::lost);
@@ -193,15 +225,21 @@ void HeartbeatLoop::beat_failed(const Error& error) {
 
 void HeartbeatLoop::beat_accepted(LeaseUpdate update, std::size_t events, std::uint64_t version) {
   const SteadyTime now = parts_.clock.steady_now();
-  events_.erase(events_.begin(), events_.begin() + static_cast<std::ptrdiff_t>(events));
+  for (std::size_t i = 0; i < events; ++i) {
+    event_bytes_ -= events_.front().json.size();
+    events_.pop_front();
+  }
   acknowledged_ = version;
   core_.accepted(update.sent, now, update.remaining);
+  parts_.fence.set(core_.fence());
   if (update.token) {
     token_.set(Secret<std::string>(*update.token));
     parts_.logger.debug("token.rotated");
   }
   const bool canceled = update.cancel;
+  const TaskId before = lease_.task.id;
   apply(std::move(update), lease_);
+  if (lease_.task.id != before) parts_.logger.info("task.renamed", {{"to", lease_.task.id}});
   if (canceled) {
     parts_.logger.info("lease.canceled");
     finish(LeaseEnd::canceled);
@@ -212,19 +250,23 @@ void HeartbeatLoop::beat_accepted(LeaseUpdate update, std::size_t events, std::u
   if (events > 0 && !events_.empty()) core_.hurry(now);
 }
 
-std::vector<std::string_view> HeartbeatLoop::next_events() const {
-  std::vector<std::string_view> out;
+std::vector<std::string> HeartbeatLoop::next_events() const {
+  std::vector<std::string> out;
   std::size_t bytes = 0;
-  for (const std::string& event : events_) {
-    bytes += event.size();
+  for (const Told& event : events_) {
+    bytes += event.json.size();
     if (!out.empty() && bytes > kEventBytes) break;
-    out.emplace_back(event);
+    out.push_back(event.dropped == 0 ? event.json
+                                     : R"({"event":"events_dropped","count":)" +
+                                           std::to_string(event.dropped) + "}");
   }
   return out;
 }
 
 void HeartbeatLoop::finish(LeaseEnd end) {
   end_ = end;
+  parts_.fence.close();
+  parts_.metrics.lease_ended(loss(end));
   for (const auto& done : std::exchange(token_waiters_, {})) done();
   if (flush_tries_ > 0) {
     flush_tries_ = 0;

@@ -6,15 +6,19 @@
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "base/rng.hpp"
+#include "base/time.hpp"
 #include "node/dms_client.hpp"
 #include "node/lease.hpp"
 #include "node/lease_core.hpp"
 #include "node/metrics.hpp"
+#include "node/write_fence.hpp"
 #include "storage/task_token.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,10 +42,13 @@ struct HeartbeatParts {
   Rng& rng;
   Metrics& metrics;
   log::Logger logger;
+  WriteFence& fence;  ///< kept to what this lease is known to last
 };
 
 /// The heartbeats of one lease: the shell around LeaseCore. Carries the latest progress, and events
-/// in order until they are acknowledged; puts what answers bring into the lease and its token.
+/// in order until they are acknowledged; puts what answers bring into the lease and its token. A
+/// runner that tells more than heartbeats can carry loses its newest events: in their place the
+/// stream says `{"event":"events_dropped","count":N}`.
 /// Thread: the control loop's.
 class HeartbeatLoop final {
  public:
@@ -72,17 +79,26 @@ class HeartbeatLoop final {
   /// Ends open() soon, for a node that shuts down.
   void give_up();
 
-  [[nodiscard]] LeaseEnd end() const { return end_; }
+  /// As seen by the loop; `now` is asked too: past the fence a lease has ended.
+  LeaseEnd end();
+
   /// max() when no end is known.
   [[nodiscard]] SteadyTime fence() const { return core_.fence(); }
   /// In a row.
   [[nodiscard]] int failures() const { return core_.failures(); }
 
  private:
+  /// What a runner told, or where it told more than was kept.
+  struct Told {
+    std::string json;
+    std::uint64_t dropped = 0;
+  };
+
   Awaitable<Result<void>> beat();
   void beat_failed(const Error& error);
   void beat_accepted(LeaseUpdate update, std::size_t events, std::uint64_t version);
-  [[nodiscard]] std::vector<std::string_view> next_events() const;
+  void drop_event();
+  [[nodiscard]] std::vector<std::string> next_events() const;
   [[nodiscard]] bool clean() const { return acknowledged_ == version_ && events_.empty(); }
   void finish(LeaseEnd end);
 
@@ -95,7 +111,9 @@ class HeartbeatLoop final {
   std::string progress_ = "{}";
   std::uint64_t version_ = 0;       // of progress_
   std::uint64_t acknowledged_ = 0;  // the version that the server has
-  std::deque<std::string> events_;
+  std::deque<Told> events_;
+  std::size_t event_bytes_ = 0;
+  std::size_t in_flight_ = 0;  // of events_: in the beat under way
   bool gave_up_ = false;
   int flush_tries_ = 0;  // left; 0: nobody waits for a flush
   std::vector<std::function<void()>> token_waiters_;

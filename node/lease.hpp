@@ -36,6 +36,9 @@ struct LeaseUpdate {
   std::optional<std::string> token;
   std::optional<SystemTime> expires_at;
   bool cancel = false;
+  /// The server calls the task by another name now: `task_id`, or the id in `task`. The next beat
+  /// and the receipt go there.
+  std::optional<std::string> task_id;
   std::optional<std::string> domain;
   std::optional<std::string> domain_server_url;
   std::optional<std::string> job;

@@ -49,18 +49,19 @@ Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
   options.low_speed_bytes = config_.transfer_low_speed_bytes;
   options.low_speed_time = config_.transfer_low_speed_time;
   options.request_timeout = config_.request_timeout;
-  const auto client = std::make_shared<storage::DomainClient>(
-      storage::DomainClientParts{.http = parts_.transfer_http,
-                                 .files = parts_.io,
-                                 .clock = parts_.clock,
-                                 .rng = parts_.rng,
-                                 .limits = limits_,
-                                 .logger = order.logger},
-      *std::move(server),
-      order.info.domain,
-      std::make_unique<BorrowedTokens>(order.tokens),
-      std::move(options));
   TaskPorts out;
+  out.http = std::make_unique<FencedHttp>(parts_.transfer_http, parts_.clock, order.fence);
+  const auto client =
+      std::make_shared<storage::DomainClient>(storage::DomainClientParts{.http = *out.http,
+                                                                         .files = parts_.io,
+                                                                         .clock = parts_.clock,
+                                                                         .rng = parts_.rng,
+                                                                         .limits = limits_,
+                                                                         .logger = order.logger},
+                                              *std::move(server),
+                                              order.info.domain,
+                                              std::make_unique<BorrowedTokens>(order.tokens),
+                                              std::move(options));
   out.inputs = std::make_unique<storage::TaskInputs>(client, order.folder / "inputs");
   out.outputs =
       std::make_unique<storage::TaskArtifacts>(client, order.info.id, order.info.outputs_prefix);

@@ -2,6 +2,8 @@
 
 #include "base/log.hpp"
 #include "base/result.hpp"
+#include "http/client.hpp"
+#include "node/write_fence.hpp"
 #include "runners/task_context.hpp"
 #include "storage/ports.hpp"
 #include "storage/token_source.hpp"
@@ -19,9 +21,11 @@ struct PortsOrder {
   storage::TokenSource& tokens;
   std::filesystem::path folder;  ///< the workspace; made by the time a port is called
   log::Logger logger;
+  const WriteFence& fence;  ///< past it nothing is written
 };
 
 struct TaskPorts {
+  std::unique_ptr<http::HttpClient> http;  ///< what the ports send by, where it is theirs
   std::unique_ptr<storage::InputPort> inputs;
   std::unique_ptr<storage::ArtifactPort> outputs;
 };

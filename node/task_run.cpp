@@ -93,7 +93,8 @@ TaskRun::TaskRun(const TaskParts& parts, Lease lease, std::function<void()> free
                             .clock = parts.clock,
                             .rng = parts.rng,
                             .metrics = parts.metrics,
-                            .logger = logger_},
+                            .logger = logger_,
+                            .fence = fence_},
              lease_policy(parts.config),
              lease_,
              token_),
@@ -164,7 +165,8 @@ Awaitable<bool> TaskRun::set_up() {
                          .domain_server_url = lease_.domain_server_url,
                          .tokens = tokens_,
                          .folder = workspace_.path(),
-                         .logger = logger_};
+                         .logger = logger_,
+                         .fence = fence_};
   Result<TaskPorts> ports = parts_.ports.make(order);
   if (!ports) {
     co_await setup_failed(SetupStage::build_ports, ports.error());

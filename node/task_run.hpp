@@ -21,6 +21,7 @@
 #include "node/task_context_impl.hpp"
 #include "node/task_ports.hpp"
 #include "node/workspace.hpp"
+#include "node/write_fence.hpp"
 #include "runners/registry.hpp"
 
 #include <functional>
@@ -115,6 +116,7 @@ class TaskRun final {
 
   Lease lease_;
   storage::TaskToken token_;
+  WriteFence fence_;
   HeartbeatLoop beats_;
   BeatLink link_;
   BeatTokens tokens_;

@@ -251,4 +251,24 @@ TEST_CASE("dms: cancellation ends a call", "[node][dms]") {
   CHECK_FALSE(ended);
 }
 
+TEST_CASE("lease_fence: an answer read late, by a process that was stopped, extends nothing",
+          "[node][dms][lease_fence]") {
+  Fixture f;
+  DmsClient client = f.client();
+  const SystemTime sent = f.loop.clock.system_now();
+  Reply late(200, Json{{"lease_expires_at", format_rfc3339(sent + 2s)}});
+  late.headers.set("date", "Fri, 20 Nov 2026 10:00:00 GMT");  // as it was when it was sent
+  late.after = 4s;
+  f.dms.on_heartbeat = [&](const Json&) { return late; };
+  std::optional<Result<LeaseUpdate>> update;
+  const auto call = [&]() -> Awaitable<void> {
+    update = co_await client.heartbeat(TaskId("t1"), "{}", "trace");
+  };
+  pn::testing::Started started(f.loop, call());
+  f.loop.advance(4s);
+  REQUIRE(update);
+  REQUIRE(update->ok());
+  CHECK((*update)->remaining == 2s);  // of what there was when it was sent
+}
+
 }  // namespace pn::node

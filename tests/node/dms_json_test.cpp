@@ -157,7 +157,7 @@ TEST_CASE("dms: a heartbeat's answer changes what it names and nothing else", "[
   apply(*decode_update(R"({"task":{"id":"other","capability":"/a/v1","inputs_cids":["c9"],
         "meta":{"k":1}}})"),
         lease);
-  CHECK(lease.task.id.str() == "t");
+  CHECK(lease.task.id.str() == "other");
   CHECK(lease.task.domain.str() == "d2");
   CHECK(lease.task.inputs == std::vector{Cid("c9")});
   CHECK(lease.domain_server_url == "https://two");

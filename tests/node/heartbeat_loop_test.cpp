@@ -11,14 +11,17 @@
 #include "node/metrics.hpp"
 #include "storage/task_token.hpp"
 #include "tests/node/fake_dms.hpp"
+#include "tests/node/heartbeat_fixture.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
@@ -31,51 +34,7 @@ using testing::envelope;
 using testing::FakeDms;
 using testing::FakeTokens;
 using testing::Reply;
-
-struct Fixture {
-  pn::testing::TestLoop loop;
-  pn::testing::FakeRng rng;
-  FakeDms dms{loop.clock};
-  FakeTokens tokens;
-  DmsClient client{
-      dms, tokens, loop.clock, rng, DmsOptions(http::Url::parse("https://dms.example/v1").value())};
-  Metrics metrics;
-  Lease lease;
-  storage::TaskToken token{Secret<std::string>("first")};
-  std::unique_ptr<HeartbeatLoop> beats;
-  std::unique_ptr<Started> running;
-
-  explicit Fixture(Json body = Json()) {
-    if (body.is_null()) body = envelope(loop.clock, "t1");
-    dms.claims.push_back(Reply(200, std::move(body)));
-    lease = *loop.run(client.claim())->lease;
-    dms.calls.clear();
-    dms.on_heartbeat = [this](const Json&) { return renewed(); };
-    beats = std::make_unique<HeartbeatLoop>(
-        HeartbeatParts{loop.executor(), client, loop.clock, rng, metrics, log::Logger()},
-        LeasePolicy{},
-        lease,
-        token);
-  }
-
-  ~Fixture() {
-    if (running) running->cancel();
-    loop.poll();
-  }
-
-  Reply renewed() {
-    return Reply(200, Json{{"lease_expires_at", format_rfc3339(loop.clock.system_now() + 30s)}});
-  }
-  void open() {
-    const Result<void> first = loop.run(beats->open(60s));
-    REQUIRE(first.ok());
-  }
-  void start() {
-    running = std::make_unique<Started>(loop, beats->run());
-    loop.poll();
-  }
-  Json last_beat() { return dms.calls.back().body; }
-};
+using Fixture = testing::BeatFixture;
 
 }  // namespace
 
@@ -104,45 +63,6 @@ TEST_CASE("heartbeat: by time, a beat in each quarter to third of the lease", "[
   CHECK(f.beats->end() == LeaseEnd::none);
 }
 
-TEST_CASE("heartbeat: progress is gathered, the latest wins, events keep their order",
-          "[node][heartbeat]") {
-  Fixture f;
-  f.open();
-  f.start();
-  for (int i = 1; i <= 5; ++i) {
-    f.beats->set_progress("{\"n\":" + std::to_string(i) + "}");
-    f.beats->add_event(std::to_string(i));
-  }
-  f.loop.advance(250ms);
-  REQUIRE(f.dms.calls.size() == 2);
-  CHECK(f.last_beat() == *parse_json(R"({"progress":{"n":5},"events":[1,2,3,4,5]})"));
-  f.beats->set_progress("{\"n\":5}");  // nothing new
-  f.loop.advance(1s);
-  CHECK(f.dms.calls.size() == 2);
-  f.beats->add_event("6");
-  f.loop.advance(250ms);
-  CHECK(f.last_beat() == *parse_json(R"({"progress":{"n":5},"events":[6]})"));
-}
-
-TEST_CASE("heartbeat: events are sent again until a beat with them is acknowledged",
-          "[node][heartbeat]") {
-  Fixture f;
-  f.open();
-  f.start();
-  int answers = 0;
-  f.dms.on_heartbeat = [&](const Json&) {
-    return ++answers <= 2 ? Reply(503, std::string()) : f.renewed();
-  };
-  f.beats->add_event("1");
-  f.loop.advance(250ms);
-  f.beats->add_event("2");
-  f.loop.advance(3s);
-  REQUIRE(answers == 3);
-  CHECK(f.last_beat()["events"] == Json::array({1, 2}));
-  f.loop.advance(11s);
-  CHECK(f.last_beat()["events"] == Json::array());
-}
-
 TEST_CASE("heartbeat: what comes during a beat goes with the next", "[node][heartbeat]") {
   Fixture f;
   f.open();
@@ -161,21 +81,6 @@ TEST_CASE("heartbeat: what comes during a beat goes with the next", "[node][hear
   f.loop.advance(1500ms);
   REQUIRE(f.dms.calls.size() == 3);
   CHECK(f.last_beat() == *parse_json(R"({"progress":2,"events":[2]})"));
-}
-
-TEST_CASE("heartbeat: many events go in several beats, one after the other", "[node][heartbeat]") {
-  Fixture f;
-  f.open();
-  f.start();
-  const std::string big = "\"" + std::string(50'000, 'x') + "\"";
-  for (int i = 0; i < 20; ++i) f.beats->add_event(big);
-  f.loop.advance(250ms);
-  std::size_t sent = 0;
-  for (const auto& call : f.dms.of("heartbeat")) {
-    CHECK(call.body["events"].size() <= 6);
-    sent += call.body["events"].size();
-  }
-  CHECK(sent == 20);
 }
 
 TEST_CASE("heartbeat: failures of every sort end nothing before the fence", "[node][heartbeat]") {
@@ -391,7 +296,7 @@ TEST_CASE("heartbeat: the first beat is tried again, until refused, fenced or gi
     f.loop.advance(26s);
     REQUIRE(result);
     CHECK_FALSE(result->ok());
-    CHECK(f.beats->end() == LeaseEnd::none);
+    CHECK(f.beats->end() == LeaseEnd::fenced);
   }
   SECTION("given up") {
     f.dms.on_heartbeat = [](const Json&) { return Reply(503, std::string()); };

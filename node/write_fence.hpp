@@ -1,0 +1,45 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/clock.hpp"
+#include "base/result.hpp"
+#include "base/time.hpp"
+#include "http/client.hpp"
+
+#include <atomic>
+
+namespace pn::node {
+
+/// Until when a lease's runner may write: set by the heartbeats on the control loop, looked at by
+/// who writes on the transfer loop. A process that was stopped for longer than its lease (SIGSTOP,
+/// a laptop's lid, a frozen virtual machine) goes on where it was, and its uploads with it, before
+/// any timer has told it that time has passed: so each piece that goes out asks the clock. Thread:
+/// any.
+class WriteFence final {
+ public:
+  void set(SteadyTime until) { until_.store(until.time_since_epoch().count()); }
+  /// For good: the lease has ended.
+  void close() { set(SteadyTime::min()); }
+  [[nodiscard]] bool passed(const Clock& clock) const {
+    return clock.steady_now().time_since_epoch().count() >= until_.load();
+  }
+
+ private:
+  std::atomic<SteadyTime::rep> until_{SteadyTime::max().time_since_epoch().count()};
+};
+
+/// Another client, behind a fence: past it nothing is sent, and a body that is under way breaks
+/// off. Kind `restart`, code "lease_lost". All outlive it.
+class FencedHttp final : public http::HttpClient {
+ public:
+  FencedHttp(http::HttpClient& http, const Clock& clock, const WriteFence& fence)
+      : http_(http), clock_(clock), fence_(fence) {}
+  Awaitable<Result<http::Response>> send(http::Request request) override;
+
+ private:
+  http::HttpClient& http_;
+  const Clock& clock_;
+  const WriteFence& fence_;
+};
+
+}  // namespace pn::node

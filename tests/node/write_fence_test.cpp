@@ -1,0 +1,107 @@
+#include "node/write_fence.hpp"
+
+#include "base/awaitable.hpp"
+#include "base/result.hpp"
+#include "http/body.hpp"
+#include "http/client.hpp"
+#include "http/types.hpp"
+#include "tests/support/fake_clock.hpp"
+#include "tests/support/test_loop.hpp"
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <span>
+#include <string>
+#include <utility>
+
+#include <catch2/catch.hpp>
+
+namespace pn::node {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// Takes a body in pieces of four bytes, with a word before each.
+struct PiecewiseHttp final : http::HttpClient {
+  std::function<void()> before_piece = [] {};
+  int requests = 0;
+  std::string taken;
+
+  Awaitable<Result<http::Response>> send(http::Request request) override {
+    ++requests;
+    std::array<char, 4> buffer{};
+    while (request.source != nullptr) {
+      before_piece();
+      const Result<std::size_t> read = co_await request.source->read(buffer);
+      if (!read) co_return read.error();
+      if (*read == 0) break;
+      taken.append(buffer.data(), *read);
+    }
+    co_return http::Response{.status = 200, .headers = {}, .body = {}};
+  }
+};
+
+struct Fixture {
+  pn::testing::TestLoop loop;
+  PiecewiseHttp inner;
+  WriteFence fence;
+  FencedHttp http{inner, loop.clock, fence};
+  http::StringSource body{"12345678"};
+
+  Result<http::Response> put() {
+    http::Request request(http::Method::put, http::Url::parse("http://127.0.0.1/x").value());
+    request.source = &body;
+    return loop.run(http.send(std::move(request)));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("lease_fence: before the fence a body goes out whole", "[node][lease_fence]") {
+  Fixture f;
+  f.fence.set(f.loop.clock.steady_now() + 1ms);
+  REQUIRE(f.put().ok());
+  CHECK(f.inner.taken == "12345678");
+}
+
+TEST_CASE("lease_fence: past it no request is made", "[node][lease_fence]") {
+  Fixture f;
+  SECTION("in time") {
+    f.fence.set(f.loop.clock.steady_now() + 10s);
+    f.loop.clock.advance(10s);
+  }
+  SECTION("for good") { f.fence.close(); }
+  const Result<http::Response> answer = f.put();
+  REQUIRE_FALSE(answer.ok());
+  CHECK(answer.error().kind == ErrorKind::restart);
+  CHECK(answer.error().code == "lease_lost");
+  CHECK(f.inner.requests == 0);
+}
+
+TEST_CASE("lease_fence: a process that was stopped in an upload sends no further piece",
+          "[node][lease_fence]") {
+  Fixture f;
+  f.fence.set(f.loop.clock.steady_now() + 10s);
+  f.inner.before_piece = [&] {
+    if (f.inner.taken.size() == 4) f.loop.clock.advance(20s);  // no timer has run
+  };
+  const Result<http::Response> answer = f.put();
+  REQUIRE_FALSE(answer.ok());
+  CHECK(answer.error().code == "lease_lost");
+  CHECK(f.inner.taken == "1234");
+}
+
+TEST_CASE("lease_fence: a renewal that came in time lets the upload go on", "[node][lease_fence]") {
+  Fixture f;
+  f.fence.set(f.loop.clock.steady_now() + 10s);
+  f.inner.before_piece = [&] {
+    f.loop.clock.advance(9s);
+    f.fence.set(f.loop.clock.steady_now() + 10s);
+  };
+  CHECK(f.put().ok());
+  CHECK(f.inner.taken == "12345678");
+}
+
+}  // namespace pn::node
