@@ -7,6 +7,7 @@
 #include "base/rng.hpp"
 #include "base/system_clock.hpp"
 #include "base/system_rng.hpp"
+#include "base/time.hpp"
 #include "bin/loop_thread.hpp"
 #include "bin/runner_set.hpp"
 #include "bin/version.hpp"
@@ -90,7 +91,10 @@ Result<std::unique_ptr<NodeHost>> NodeHost::build(Executor control,
                         .transfer_http = *impl->transfer_http,
                         .registry = impl->registry,
                         .logger = std::move(logger),
-                        .supervisor = supervisor};
+                        .supervisor = supervisor,
+                        .runners_end_by = [launcher = impl->launcher.get()](SteadyTime at) {
+                          launcher->stop_by(at);
+                        }};
   impl->node.emplace(std::move(parts), std::move(config), mode);
   impl->transfer.start();
   return std::unique_ptr<NodeHost>(new NodeHost(std::move(impl)));

@@ -29,6 +29,7 @@
 #include "node/supervisor.hpp"
 #include "node/task_run.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -45,6 +46,8 @@ namespace {
 
 /// For the last receipts, after the runners have had their grace.
 constexpr std::chrono::seconds kLastReceipts{10};
+/// The same, past the end of a drain: whoever stops us kills us soon.
+constexpr std::chrono::milliseconds kPastDrain{1500};
 
 std::string joined(const std::vector<Capability>& capabilities) {
   std::string out;
@@ -344,12 +347,16 @@ Awaitable<void> Node::Impl::watch_stop() {
   const Deadline drained = config.drain_timeout.count() > 0
                                ? Deadline::in(parts.clock, config.drain_timeout)
                                : Deadline();
+  // The grace of a runner is cut to what is left of the drain.
+  if (drained.reachable() && parts.runners_end_by) parts.runners_end_by(drained.at());
   while (!cancel_wanted && !drained.passed(parts.clock)) {
     co_await wake.wait_until(parts.clock, drained);
   }
   parts.logger.warn("node.canceling", {{"busy", engine->busy()}});
   engine->cancel_tasks();
-  co_await parts.clock.sleep_for(config.cancel_grace + kLastReceipts);
+  SteadyTime forced = parts.clock.steady_now() + config.cancel_grace + kLastReceipts;
+  if (drained.reachable()) forced = std::min(forced, drained.at() + kPastDrain);
+  co_await parts.clock.sleep_until(forced);
   parts.logger.error("node.forced", {{"busy", engine->busy()}});
   working.cancel();
 }

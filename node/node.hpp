@@ -6,6 +6,7 @@
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "base/rng.hpp"
+#include "base/time.hpp"
 #include "http/client.hpp"
 #include "node/config.hpp"
 #include "node/engine.hpp"
@@ -13,6 +14,7 @@
 #include "runners/registry.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 namespace pn::node {
@@ -30,6 +32,8 @@ struct NodeParts {
   runners::Registry& registry;      ///< filled
   log::Logger logger;
   Supervisor* supervisor = nullptr;  ///< null: nobody watches
+  /// Told when runners' processes must have ended, whatever their grace. Empty: nobody cares.
+  std::function<void(SteadyTime)> runners_end_by{};
 };
 
 /// A compute node: registration, tokens, polling, leases, heartbeats, runners, receipts, and its

@@ -161,6 +161,11 @@ Awaitable<bool> TaskRun::set_up() {
     co_await setup_failed(SetupStage::initial_heartbeat, first.error());
     co_return false;
   }
+  if (shutdown_) {  // told to stop meanwhile: a quick runner would be done before it heard
+    const Error why(ErrorKind::retry, "node_shutdown", "the node shuts down");
+    co_await setup_failed(SetupStage::initial_heartbeat, why);
+    co_return false;
+  }
   const PortsOrder order{.info = lease_.task,
                          .domain_server_url = lease_.domain_server_url,
                          .tokens = tokens_,

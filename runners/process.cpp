@@ -11,6 +11,7 @@
 #include "runners/process_spawn.hpp"
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -69,6 +70,9 @@ Awaitable<Result<void>> wait_end(Descriptor& pidfd) {
   co_return Result<void>();
 }
 
+/// How soon a grace under way knows that it was cut.
+constexpr Millis kLook{100};
+
 class PosixLauncher final : public ProcessLauncher {
  public:
   PosixLauncher(Executor executor, Clock& clock) : executor_(std::move(executor)), clock_(clock) {}
@@ -103,6 +107,8 @@ class PosixLauncher final : public ProcessLauncher {
     co_return exit_of(*program, report, started);
   }
 
+  void stop_by(SteadyTime latest) override { latest_.store(latest); }
+
  private:
   /// To the end of the group; throws operation_aborted after it when cancelled meanwhile.
   Awaitable<SpawnReport> follow(SpawnedGroup& group, LineSplitter& lines, Millis grace) {
@@ -128,10 +134,13 @@ class PosixLauncher final : public ProcessLauncher {
 
   Awaitable<void> stop(SpawnedGroup& group, Descriptor& pidfd, Millis grace) {
     group.signal_group(SIGTERM);
-    Awaitable<Result<void>> ended = wait_end(pidfd);
     const Deadline deadline = Deadline::in(clock_, grace);
-    const Result<void> in_time = co_await with_deadline<void>(clock_, deadline, std::move(ended));
-    if (in_time) co_return;
+    while (!deadline.passed(clock_) && clock_.steady_now() < latest_.load()) {
+      Awaitable<Result<void>> ended = wait_end(pidfd);
+      const Deadline look = Deadline::in(clock_, kLook).sooner(deadline);
+      const Result<void> in_time = co_await with_deadline<void>(clock_, look, std::move(ended));
+      if (in_time) co_return;
+    }
     group.kill_all();
     co_await pidfd.async_wait(Descriptor::wait_read, asio::use_awaitable);
   }
@@ -162,6 +171,7 @@ class PosixLauncher final : public ProcessLauncher {
 
   Executor executor_;
   Clock& clock_;
+  std::atomic<SteadyTime> latest_{SteadyTime::max()};
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
 #include "base/result.hpp"
+#include "base/time.hpp"
 
 #include <chrono>
 #include <filesystem>
@@ -45,6 +46,8 @@ class ProcessLauncher {
   /// of its group is killed then. Cancellation stops the group, waits for it, kills the rest, then
   /// throws operation_aborted.
   virtual Awaitable<Result<ProcessExit>> run(ProcessSpec spec) = 0;
+  /// From now on a grace ends then at the latest, also one that runs. Thread: any.
+  virtual void stop_by(SteadyTime /*latest*/) {}
 };
 
 /// The real one.

@@ -316,6 +316,23 @@ TEST_CASE_METHOD(Fixture, "process: a program has its grace to end well", "[runn
   CHECK(lines.back() == "saved");
 }
 
+TEST_CASE_METHOD(Fixture, "process: a grace ends when the node's drain does", "[runners][mt]") {
+  std::optional<Result<ProcessExit>> out;
+  Started started(
+      loop, run_into(*launcher, sh("trap '' TERM; echo ready; while :; do sleep 0.05; done"), out));
+  REQUIRE(until([&] { return !lines.empty(); }));
+  const bool known_before = GENERATE(true, false);
+  const auto cut = [&] { launcher->stop_by(clock.steady_now() + Millis(200)); };
+  if (known_before) cut();
+  const SteadyTime cancelled = clock.steady_now();
+  started.cancel();
+  loop.poll();
+  if (!known_before) cut();
+  REQUIRE(until([&] { return started.done(); }));
+  CHECK(clock.steady_now() - cancelled >= Millis(200));
+  CHECK(clock.steady_now() - cancelled < Millis(2000));  // of thirty seconds
+}
+
 TEST_CASE("process: kill -9 of the node leaves nothing running", "[runners][mt]") {
   std::array<int, 2> ends{};
   REQUIRE(::pipe2(ends.data(), O_CLOEXEC) == 0);

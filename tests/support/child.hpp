@@ -79,6 +79,18 @@ class Child final {
     return true;
   }
 
+  /// Takes what has come by now.
+  const ChildResult& look() {
+    bool came = true;
+    while (came && (out_ || err_)) {
+      std::array<pollfd, 2> sources{{{out_.get(), POLLIN, 0}, {err_.get(), POLLIN, 0}}};
+      came = ::poll(sources.data(), sources.size(), 0) > 0;
+      if (sources[0].revents != 0) take(out_, result_.out);
+      if (sources[1].revents != 0) take(err_, result_.err);
+    }
+    return result_;
+  }
+
   /// Its end, or its death when `limit` passes first (code 137).
   ChildResult wait(std::chrono::seconds limit = std::chrono::seconds(30)) {
     const auto end = std::chrono::steady_clock::now() + limit;
