@@ -263,7 +263,7 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                                .config = config,
                                .metrics = metrics,
                                .logger = parts.logger});
-  engine.emplace(*task_parts, mode);
+  engine.emplace(*task_parts, mode, parts.space);
   report.emplace(StatusReport::Parts{.clock = parts.clock,
                                      .config = config,
                                      .session = *session,

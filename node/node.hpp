@@ -9,6 +9,7 @@
 #include "base/time.hpp"
 #include "http/client.hpp"
 #include "node/config.hpp"
+#include "node/disk_guard.hpp"
 #include "node/engine.hpp"
 #include "node/supervisor.hpp"
 #include "runners/registry.hpp"
@@ -34,6 +35,7 @@ struct NodeParts {
   Supervisor* supervisor = nullptr;  ///< null: nobody watches
   /// Told when runners' processes must have ended, whatever their grace. Empty: nobody cares.
   std::function<void(SteadyTime)> runners_end_by{};
+  SpaceProbe space = probe_space;
 };
 
 /// A compute node: registration, tokens, polling, leases, heartbeats, runners, receipts, and its

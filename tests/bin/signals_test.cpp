@@ -1,5 +1,4 @@
 #include "base/json.hpp"
-#include "base/result.hpp"
 #include "tests/support/child.hpp"
 #include "tests/support/fake_marketplace.hpp"
 #include "tests/support/node_process.hpp"
@@ -12,7 +11,6 @@
 #include <optional>
 #include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -58,7 +56,7 @@ struct Stopped : NodeProcess {
         return market.of("/heartbeat").size() == 1;
       case Phase::running:
         // The second: the first was answered, so the runner is on its way.
-        return market.of("/heartbeat").size() >= 1 && logged("task.started");
+        return !market.of("/heartbeat").empty() && logged("task.started");
       case Phase::reporting:
         return market.of("/complete").size() == 1;
     }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/awaitable.hpp"
+#include "base/clock.hpp"
 #include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/json.hpp"
@@ -12,6 +13,7 @@
 #include "base/system_rng.hpp"
 #include "http/client.hpp"
 #include "node/config.hpp"
+#include "node/disk_guard.hpp"
 #include "node/node.hpp"
 #include "runners/registry.hpp"
 #include "runners/task_context.hpp"
@@ -52,6 +54,16 @@ using Answer = FakeMarketplace::Answer;
 
 inline const char* const kKey = "4c0883a69102937d6231471b5dbb6204fe5129617082798ce3f4fdf2548b6f90";
 
+/// A wall clock that can be set.
+struct SkewedClock final : Clock {
+  explicit SkewedClock(Clock& c) : clock(c) {}
+  Clock& clock;
+  std::chrono::seconds skew{0};
+  [[nodiscard]] SystemTime system_now() const override { return clock.system_now() + skew; }
+  [[nodiscard]] SteadyTime steady_now() const override { return clock.steady_now(); }
+  Awaitable<void> sleep_until(SteadyTime when) override { return clock.sleep_until(when); }
+};
+
 /// A whole node over real sockets and real threads, as bin builds it. The test's thread is the
 /// control loop, and the marketplace's.
 struct World {
@@ -64,7 +76,9 @@ struct World {
       asio::make_work_guard(transfer)};
   ThreadPool compute{"compute", 1};
   ThreadPool io{"io", 1};
-  FakeMarketplace market{control.get_executor(), clock};
+  SkewedClock market_clock{clock};
+  FakeMarketplace market{control.get_executor(), market_clock};
+  SpaceProbe space = probe_space;
   std::unique_ptr<http::HttpClient> control_http;
   std::unique_ptr<http::HttpClient> transfer_http;
   runners::Registry registry;
@@ -132,16 +146,18 @@ struct World {
       const std::lock_guard lock(log_mutex);
       log_lines.emplace_back(line);
     });
-    return NodeParts{control.get_executor(),
-                     transfer.get_executor(),
-                     compute,
-                     io,
-                     clock,
-                     rng,
-                     *control_http,
-                     *transfer_http,
-                     registry,
-                     logger};
+    NodeParts out{control.get_executor(),
+                  transfer.get_executor(),
+                  compute,
+                  io,
+                  clock,
+                  rng,
+                  *control_http,
+                  *transfer_http,
+                  registry,
+                  logger};
+    out.space = space;
+    return out;
   }
 
   void start() {

@@ -1,6 +1,5 @@
 #include "node/supervisor.hpp"
 
-#include "base/awaitable.hpp"
 #include "base/time.hpp"
 #include "node/health.hpp"
 #include "tests/support/test_loop.hpp"
