@@ -102,9 +102,11 @@ class CommandLine final {
   }
 
   void add_services() {
-    CLI::App* run =
-        add(app_, "run", "Run a compute node", [this] { return run_command(invocation_); });
+    CLI::App* run = add(app_, "run", "Run a compute node", [this] {
+      return run_command(invocation_, run_once_ ? RunMode::once : RunMode::run);
+    });
     takes_env_file(run);
+    run->add_flag("--once", run_once_, "do one task, if there is one, and end with its outcome");
     run->footer(run_settings_text);
 
     CLI::App* market = add(app_, "market", "Host a marketplace", [this] {
@@ -264,6 +266,7 @@ class CommandLine final {
   CLI::App app_{"A compute node for a domain marketplace, and the marketplace itself.", "posenode"};
   Invocation invocation_;
   std::function<int()> chosen_;
+  bool run_once_ = false;
   ControlOptions control_;
   MarketOptions market_;
   DevOptions dev_;

@@ -24,7 +24,11 @@ struct Invocation {
 /// Puts the --env-file under the environment; false (and said why) when it cannot be read.
 bool load_environment(Invocation& invocation);
 
-int run_command(Invocation invocation);
+enum class RunMode {
+  run,   ///< until told to stop
+  once,  ///< one task, if there is one; the exit code is that task's
+};
+int run_command(Invocation invocation, RunMode mode);
 
 /// For those that speak with a running node.
 struct ControlOptions {

@@ -11,6 +11,7 @@
 #include "bin/systemd_notify.hpp"
 #include "bin/terminal.hpp"
 #include "node/config.hpp"
+#include "node/engine.hpp"
 #include "node/supervisor.hpp"
 
 #include <exception>
@@ -32,9 +33,37 @@ Awaitable<void> run_node(NodeHost& host, std::optional<Error>& refused) {
   if (!ended.ok()) refused = std::move(ended).error();
 }
 
+/// What `--once` comes to, and what it says of it.
+int outcome_of(node::RunEnd end) {
+  switch (end) {
+    case node::RunEnd::drained:
+    case node::RunEnd::completed:
+      return kExitOk;
+    case node::RunEnd::nothing:
+      complain("there is no work that this node could take now");
+      return kExitNotThere;
+    case node::RunEnd::failed:
+      complain("the task failed; the log above says why");
+      return kExitJobFailed;
+    case node::RunEnd::canceled:
+      complain("the task's job was canceled");
+      return kExitJobCanceled;
+    case node::RunEnd::lost:
+      complain("the lease was lost before the task had ended; another node has it");
+      return kExitTemporary;
+    case node::RunEnd::unreachable:
+      complain("the marketplace cannot be reached; the log above says why");
+      return kExitTemporary;
+    case node::RunEnd::refused:
+      complain("sign-in is refused; check REG_SECRET and SECP256K1_PRIVHEX");
+      return kExitSignIn;
+  }
+  return kExitInternal;
+}
+
 }  // namespace
 
-int run_command(Invocation invocation) {
+int run_command(Invocation invocation, RunMode mode) {
   keep_memory_private();
   if (!load_environment(invocation)) return kExitConfiguration;
   node::ParsedConfig parsed = node::parse_config(invocation.environment, this_host());
@@ -55,7 +84,12 @@ int run_command(Invocation invocation) {
   const std::unique_ptr<node::Supervisor> supervisor = systemd_supervisor(invocation.environment);
   asio::io_context control(1);
   Result<std::unique_ptr<NodeHost>> host =
-      NodeHost::build(control.get_executor(), std::move(config), runners, logger, supervisor.get());
+      NodeHost::build(control.get_executor(),
+                      std::move(config),
+                      runners,
+                      logger,
+                      supervisor.get(),
+                      mode == RunMode::once ? node::RunMode::once : node::RunMode::serve);
   if (!host) return failed(host.error());
   StopSignals signals(control, [&](int count) {
     if (count == 1) (*host)->request_stop();
@@ -70,7 +104,7 @@ int run_command(Invocation invocation) {
   });
   control.run();
   if (failure) std::rethrow_exception(failure);
-  return refused ? failed(*refused) : kExitOk;
+  return refused ? failed(*refused) : outcome_of((*host)->end());
 }
 
 }  // namespace pn::bin

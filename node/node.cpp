@@ -374,7 +374,16 @@ void Node::cancel_tasks() {
   request_stop();
 }
 
-RunEnd Node::end() const { return impl_->engine ? impl_->engine->end() : RunEnd::drained; }
+RunEnd Node::end() const {
+  if (!impl_->engine) return RunEnd::drained;
+  const RunEnd end = impl_->engine->end();
+  if (end != RunEnd::unreachable) return end;
+  // The engine only sees that no token comes; why, the session knows.
+  const std::optional<Error> why = impl_->session->status().last_error;
+  const bool refused =
+      why && (why->kind == ErrorKind::unauthorized || why->kind == ErrorKind::rejected);
+  return refused ? RunEnd::refused : end;
+}
 
 std::uint16_t Node::status_port() const {
   return impl_->status_server ? impl_->status_server->port() : 0;

@@ -4,6 +4,7 @@
 #include "bin/status_view.hpp"
 #include "bin/terminal.hpp"
 #include "tests/support/child.hpp"
+#include "tests/support/fake_marketplace.hpp"
 #include "tests/support/node_process.hpp"
 #include "tests/support/temp_folder.hpp"
 
@@ -188,6 +189,69 @@ TEST_CASE("control: another user may not", "[bin][control]") {
   Child pushed(words, {{"PATH", "/usr/bin:/bin"}});
   CHECK(pushed.wait().code != 0);
   CHECK(node.order({"status"})["state"] == "leasing");
+}
+
+TEST_CASE("control: --once does one task and ends with its outcome", "[bin][control]") {
+  Node node;
+  node.settings["REQUEST_TIMEOUT_SECS"] = "1";
+  node.settings["TOKEN_REAUTH_MAX_RETRIES"] = "0";
+  node.settings["TOKEN_REAUTH_JITTER_MS"] = "0";
+  int code = 0;
+  std::size_t polls = 1;
+  const auto offer = [&](const Json& meta) {
+    node.market.offer("t1", Json::object(), node.meta(meta));
+    node.market.offer("t2");  // nobody's, this time
+  };
+  SECTION("completed") { offer({{"sleep_secs", 0}}); }
+  SECTION("failed") {
+    offer({{"sleep_secs", 0}, {"fail", "bad_photo"}});
+    code = 10;
+  }
+  SECTION("canceled") {
+    offer({{"sleep_secs", 600}});
+    node.market.on_heartbeat = [](const FakeMarketplace::Call&) {
+      return FakeMarketplace::Answer{.body = R"({"cancel":true})"};
+    };
+    code = 11;
+  }
+  SECTION("no work") { code = 27; }
+  SECTION("the lease is lost") {
+    offer({{"sleep_secs", 600}});
+    node.market.on_heartbeat = [](const FakeMarketplace::Call&) {
+      return FakeMarketplace::Answer{.status = 404};
+    };
+    code = 75;
+  }
+  SECTION("DMS is in trouble") {
+    node.market.on_claim = [](const FakeMarketplace::Call&) {
+      return FakeMarketplace::Answer{.status = 503};
+    };
+    polls = 0;
+    code = 75;
+  }
+  SECTION("sign-in is refused") {
+    node.market.on_sign_in = [](const FakeMarketplace::Call&) {
+      return FakeMarketplace::Answer{.status = 401};
+    };
+    polls = 0;
+    code = 3;
+  }
+  node.start({"--once"});
+  const ChildResult end = node.end();
+  INFO(end.err);
+  CHECK(end.code == code);
+  if (polls > 0) CHECK(node.polls() == polls);
+  CHECK(node.market.of("/complete").size() == (code == 0 && polls == 1 ? 1 : 0));
+}
+
+TEST_CASE("control: --once of a node that may not register ends with 3", "[bin][control][.slow]") {
+  Node node;
+  node.settings["REQUEST_TIMEOUT_SECS"] = "1";  // of which it takes some
+  node.market.on_register = [](const FakeMarketplace::Call&) {
+    return FakeMarketplace::Answer{.status = 401};
+  };
+  node.start({"--once"});
+  CHECK(node.end(20s).code == 3);
 }
 
 TEST_CASE("control: times are read as people write them", "[bin][control]") {
