@@ -104,7 +104,9 @@ int run_command(Invocation invocation, RunMode mode) {
   });
   control.run();
   if (failure) std::rethrow_exception(failure);
-  return refused ? failed(*refused) : outcome_of((*host)->end());
+  const int code = refused ? failed(*refused) : outcome_of((*host)->end());
+  host->reset();  // while a late signal is still counted, and does not end us with its own code
+  return code;
 }
 
 }  // namespace pn::bin

@@ -39,6 +39,19 @@ TEST_CASE("deploy: each platform kills later than a node has drained", "[referen
   CHECK(number(text_of("Dockerfile"), R"(DRAIN_TIMEOUT_SECS=(\d+))") + kPastDrain < kDockerStop);
 }
 
+TEST_CASE("deploy: the image is built of all that the build adds", "[reference]") {
+  const std::string ignore = text_of(".dockerignore");
+  const std::string build = text_of("CMakeLists.txt");
+  const std::regex part(R"(\nadd_subdirectory\((\w+)\))");
+  for (std::sregex_iterator at(build.begin(), build.end(), part); at != std::sregex_iterator();
+       ++at) {
+    const std::string name = (*at)[1];
+    INFO(name);
+    CHECK(ignore.find("\n!" + name + "\n") != std::string::npos);
+  }
+  CHECK(ignore.find("\n!web\n") != std::string::npos);  // node/CMakeLists.txt turns it into code
+}
+
 TEST_CASE("deploy: the unit speaks with the node, and watches it", "[reference]") {
   const std::string unit = text_of("deploy/posenode.service");
   for (const char* line : {"\nType=notify\n", "\nNotifyAccess=main\n"}) {
