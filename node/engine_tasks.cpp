@@ -12,6 +12,7 @@
 #include "node/metrics.hpp"
 #include "node/node_status.hpp"
 #include "node/outbox.hpp"
+#include "node/receipt.hpp"
 #include "node/task_run.hpp"
 #include "storage/ports.hpp"
 

@@ -5,6 +5,7 @@
 #include "base/secret.hpp"
 #include "http/url.hpp"
 #include "node/task_ports.hpp"
+#include "node/write_fence.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_client.hpp"
 #include "storage/task_ports.hpp"

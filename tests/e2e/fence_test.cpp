@@ -8,13 +8,14 @@
 #include "tests/support/temp_folder.hpp"
 
 #include <chrono>
-#include <csignal>
 #include <cstddef>
 #include <exception>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -22,6 +23,7 @@
 #include <boost/asio/io_context.hpp>
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
+#include <signal.h>
 
 // The real binary, stopped for longer than its lease: what it does when it goes on.
 

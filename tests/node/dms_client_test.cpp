@@ -4,13 +4,15 @@
 #include "base/json.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "node/claim_choice.hpp"
 #include "node/lease.hpp"
-#include "node/outbox.hpp"
+#include "node/receipt.hpp"
 #include "tests/node/fake_dms.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include <catch2/catch.hpp>

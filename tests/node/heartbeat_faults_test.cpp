@@ -3,8 +3,6 @@
 #include "base/result.hpp"
 #include "base/rng.hpp"
 #include "base/time.hpp"
-#include "node/node.hpp"
-#include "runners/task_context.hpp"
 #include "tests/node/engine_fixture.hpp"
 #include "tests/node/fake_dms.hpp"
 #include "tests/node/node_world.hpp"
@@ -21,7 +19,6 @@
 #include <string>
 #include <string_view>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include <boost/asio/post.hpp>
@@ -34,7 +31,7 @@ using pn::testing::Fault;
 using pn::testing::FaultProxy;
 using testing::EngineFixture;
 using testing::envelope;
-using testing::FakeDms;
+
 using testing::Reply;
 
 constexpr auto kTtl = 10s;

@@ -5,22 +5,16 @@
 #include "base/result.hpp"
 #include "base/secret.hpp"
 #include "base/time.hpp"
-#include "node/dms_client.hpp"
 #include "node/lease.hpp"
-#include "node/lease_core.hpp"
-#include "node/metrics.hpp"
 #include "storage/task_token.hpp"
 #include "tests/node/fake_dms.hpp"
 #include "tests/node/heartbeat_fixture.hpp"
-#include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
@@ -31,8 +25,6 @@ namespace {
 using namespace std::chrono_literals;
 using pn::testing::Started;
 using testing::envelope;
-using testing::FakeDms;
-using testing::FakeTokens;
 using testing::Reply;
 using Fixture = testing::BeatFixture;
 
