@@ -196,6 +196,7 @@ Awaitable<Result<IssuedToken>> NodeSession::login() {
 }
 
 void NodeSession::accept(IssuedToken issued) {
+  logger_.hide(issued.token);
   token_ = std::move(issued.token);
   times_ = token_times(issued.asked_at, issued.ttl, settings_.token, rng_);
   login_error_.reset();

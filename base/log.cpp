@@ -1,6 +1,8 @@
 #include "base/log.hpp"
 
+#include "base/redactor.hpp"
 #include "base/result.hpp"
+#include "base/secret.hpp"
 #include "base/time.hpp"
 
 #include <array>
@@ -76,9 +78,10 @@ void append_text_value(std::string& out, std::string_view text) {
 
 struct Line {
   Format format;
+  const Redactor& redactor;
   std::string out;
 
-  Line(Format f, Level level, std::string_view event) : format(f) {
+  Line(Format f, const Redactor& r, Level level, std::string_view event) : format(f), redactor(r) {
     const std::string now = format_rfc3339(
         std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now()));
     if (format == Format::json) {
@@ -98,7 +101,7 @@ struct Line {
       append_json_string(out, field.key);
       out += ':';
       if (field.quoted) {
-        append_json_string(out, field.text);
+        append_json_string(out, redactor.clean(field.text));
       } else {
         out += field.text;
       }
@@ -107,7 +110,7 @@ struct Line {
       out += field.key;
       out += '=';
       if (field.quoted) {
-        append_text_value(out, field.text);
+        append_text_value(out, redactor.clean(field.text));
       } else {
         out += field.text;
       }
@@ -138,6 +141,7 @@ struct Logger::Core {
 
   Options options;
   Sink sink;
+  std::shared_ptr<Redactor> redactor;
   std::mutex mutex;  // handles are used on every loop and on pool threads
   std::map<std::string, Repeats, std::less<>> repeats;
 
@@ -152,9 +156,18 @@ struct Logger::Core {
   }
 };
 
-Logger::Logger(Options options, Sink sink) : core_(std::make_shared<Core>()) {
+Logger::Logger(Options options, Sink sink)
+    : Logger(options, std::move(sink), std::make_shared<Redactor>()) {}
+
+Logger::Logger(Options options, Sink sink, std::shared_ptr<Redactor> redactor)
+    : core_(std::make_shared<Core>()) {
   core_->options = options;
   core_->sink = std::move(sink);
+  core_->redactor = std::move(redactor);
+}
+
+void Logger::hide(const Secret<std::string>& token) const {
+  if (core_) core_->redactor->add(token);
 }
 
 Logger Logger::with(Fields fields) const {
@@ -169,7 +182,7 @@ bool Logger::enabled(Level level) const { return core_ && level >= core_->option
 
 void Logger::write(Level level, std::string_view event, Fields fields) const {
   if (!enabled(level)) return;
-  Line line(core_->options.format, level, event);
+  Line line(core_->options.format, *core_->redactor, level, event);
   if (bound_) {
     for (const Field& field : *bound_) line.add(field);
   }

@@ -1,6 +1,8 @@
 #pragma once
 
+#include "base/redactor.hpp"
 #include "base/result.hpp"
+#include "base/secret.hpp"
 #include "base/strong_id.hpp"
 
 #include <cstdint>
@@ -64,7 +66,8 @@ struct Options {
 };
 
 /// A handle that writes events with pairs, and carries the pairs bound to it (node, job, attempt).
-/// Cheap to copy; safe on any thread.
+/// Cheap to copy; safe on any thread. Every text that is written has passed the redactor: secrets
+/// are taken out here, and not where lines are made.
 ///
 /// Events are constant literals `noun.past_verb` ("lease.renewed"), listed in
 /// docs/reference/events.md. The same warn or error event within one second is written the 1st,
@@ -75,7 +78,10 @@ class Logger {
  public:
   /// Writes nothing: for tests and for parts that were given none.
   Logger() = default;
+  /// With a redactor of its own.
   Logger(Options options, Sink sink);
+  /// `redactor` is shared with whoever else shows text of this process; never null.
+  Logger(Options options, Sink sink, std::shared_ptr<Redactor> redactor);
 
   [[nodiscard]] Logger with(Fields fields) const;
 
@@ -89,6 +95,9 @@ class Logger {
   }
 
   [[nodiscard]] bool enabled(Level level) const;
+
+  /// A token that must never stand in a line: told to the redactor.
+  void hide(const Secret<std::string>& token) const;
 
  private:
   struct Core;

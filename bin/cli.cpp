@@ -7,6 +7,8 @@
 #include "bin/setting_help.hpp"
 #include "bin/terminal.hpp"
 
+#include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -103,10 +105,13 @@ class CommandLine final {
 
   void add_services() {
     CLI::App* run = add(app_, "run", "Run a compute node", [this] {
-      return run_command(invocation_, run_once_ ? RunMode::once : RunMode::run);
+      const RunMode mode = run_once_ ? RunMode::once : RunMode::run;
+      return run_command(invocation_, run_check_ ? RunMode::check : mode);
     });
     takes_env_file(run);
     run->add_flag("--once", run_once_, "do one task, if there is one, and end with its outcome");
+    run->add_flag(
+        "--check", run_check_, "only say what it would do with this configuration; no network");
     run->footer(run_settings_text);
 
     CLI::App* market = add(app_, "market", "Host a marketplace", [this] {
@@ -248,6 +253,16 @@ class CommandLine final {
   }
 
   void add_tools() {
+    CLI::App* doctor = add(app_, "doctor", "Find out why a node earns nothing", [this] {
+      return doctor_command(
+          invocation_,
+          {.timeout = std::chrono::milliseconds(std::llround(doctor_timeout_secs_ * 1000))});
+    });
+    takes_env_file(doctor);
+    doctor->add_option("--timeout", doctor_timeout_secs_, "the most that one check may take")
+        ->type_name("SECS")
+        ->check(CLI::Range(0.1, 15.0))
+        ->capture_default_str();
     CLI::App* keygen = add(app_, "keygen", "Make a node's private key", [this] {
       return keygen_command(invocation_, key_file_);
     });
@@ -268,6 +283,8 @@ class CommandLine final {
   std::function<int()> chosen_;
   bool run_once_ = false;
   ControlOptions control_;
+  bool run_check_ = false;
+  double doctor_timeout_secs_ = 5;
   MarketOptions market_;
   DevOptions dev_;
   JobSubmitOptions submit_;

@@ -12,6 +12,7 @@
 #include "bin/domain_data.hpp"
 #include "bin/environment.hpp"
 #include "bin/exit_codes.hpp"
+#include "bin/redaction.hpp"
 #include "bin/terminal.hpp"
 #include "http/client.hpp"
 
@@ -20,6 +21,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -49,7 +51,13 @@ std::optional<int> outcome(const std::exception_ptr& failure, int code) {
 }  // namespace
 
 bool load_environment(Invocation& invocation) {
+  std::set<std::string> before;
+  for (const auto& [name, value] : invocation.environment) before.insert(name);
   const Result<void> loaded = load_env_file(invocation.env_file, invocation.environment);
+  for (const auto& [name, value] : invocation.environment) {
+    if (!before.contains(name)) invocation.from_file.insert(name);
+  }
+  remember_secrets(invocation.environment);
   if (loaded.ok()) return true;
   complain("--env-file: " + loaded.error().detail);
   return false;

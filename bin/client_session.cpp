@@ -12,6 +12,7 @@
 #include "base/secret.hpp"
 #include "base/time.hpp"
 #include "bin/client_settings.hpp"
+#include "bin/redaction.hpp"
 #include "http/client.hpp"
 #include "http/types.hpp"
 #include "http/url.hpp"
@@ -151,6 +152,8 @@ Awaitable<Result<DomainGrant>> ClientSession::sign_in() {
   const Result<void> login_sound = login_fields.done();
   if (!login_sound) co_return login_sound.error();
 
+  redactor()->add(Secret<std::string>(app_token));
+
   const SteadyTime asked_at = clock_.steady_now();
   http::Url grant_url =
       settings_.dds_base_url.append({"api", "v1", "domains", settings_.domain.str(), "auth"});
@@ -162,6 +165,7 @@ Awaitable<Result<DomainGrant>> ClientSession::sign_in() {
   const SystemTime now = http::server_date(granted->headers).value_or(clock_.system_now());
   Result<GrantAnswer> checked = parse_grant(granted->body, settings_.domain, now);
   if (!checked) co_return std::move(checked).error();
+  redactor()->add(checked->token);
   const auto life = std::chrono::duration_cast<SteadyTime::duration>(checked->expires_at - now);
   DomainGrant grant{.token = std::move(checked->token),
                     .domain_server = std::move(checked->domain_server),

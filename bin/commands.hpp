@@ -3,9 +3,11 @@
 #include "bin/environment.hpp"
 #include "bin/terminal.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,19 +18,26 @@ namespace pn::bin {
 /// What every command starts from.
 struct Invocation {
   Environment environment;
-  std::filesystem::path env_file;  ///< --env-file; empty: none
-  bool json = false;               ///< --json
-  Terminal out;                    ///< what standard output is
+  std::filesystem::path env_file;   ///< --env-file; empty: none
+  std::set<std::string> from_file;  ///< the settings that it gave, and not the environment
+  bool json = false;                ///< --json
+  Terminal out;                     ///< what standard output is
 };
 
 /// Puts the --env-file under the environment; false (and said why) when it cannot be read.
 bool load_environment(Invocation& invocation);
 
 enum class RunMode {
-  run,   ///< until told to stop
-  once,  ///< one task, if there is one; the exit code is that task's
+  run,    ///< until told to stop
+  once,   ///< one task, if there is one; the exit code is that task's
+  check,  ///< only says what it would do, and touches no network
 };
 int run_command(Invocation invocation, RunMode mode);
+
+struct DoctorOptions {
+  std::chrono::milliseconds timeout{5000};  ///< of one check
+};
+int doctor_command(Invocation invocation, DoctorOptions options);
 
 /// For those that speak with a running node.
 struct ControlOptions {

@@ -15,6 +15,7 @@
 #include "bin/new_key.hpp"
 #include "bin/node_host.hpp"
 #include "bin/private_process.hpp"
+#include "bin/redaction.hpp"
 #include "bin/runner_set.hpp"
 #include "bin/stop_signals.hpp"
 #include "bin/terminal.hpp"
@@ -213,7 +214,7 @@ int Dev::open_market() {
       environment, {.level = log::Level::warn, .format = log::Format::text}, parsed.faults);
   if (!parsed.faults.empty()) return refuse(parsed.faults);
   // Quieter than the node, which tells of the same tasks.
-  const log::Logger logger(logging, log::stderr_sink());
+  const log::Logger logger(logging, log::stderr_sink(), redactor());
   parsed.settings.listen = options_.listen;
   parsed.settings.data_dir = options_.data / "market";
   Result<std::unique_ptr<market::Market>> opened = market::Market::open(
@@ -230,7 +231,8 @@ int Dev::build_node() {
   if (!parsed.faults.empty()) return refuse(parsed.faults);
   runners_ = runner_states(parsed.config, search_path(invocation_));
   const log::Logger logger({.level = parsed.config.log_level, .format = parsed.config.log_format},
-                           log::stderr_sink());
+                           log::stderr_sink(),
+                           redactor());
   Result<std::unique_ptr<NodeHost>> built =
       NodeHost::build(control_.get_executor(), std::move(parsed.config), runners_, logger);
   if (!built) return failed(built.error());

@@ -4,6 +4,7 @@
 #include "bin/commands.hpp"
 #include "bin/environment.hpp"
 #include "bin/exit_codes.hpp"
+#include "bin/status_url.hpp"
 #include "bin/terminal.hpp"
 #include "http/client.hpp"
 #include "http/server.hpp"
@@ -19,15 +20,6 @@
 
 namespace pn::bin {
 namespace {
-
-/// Where a client reaches what listens at `address`.
-std::string reachable(const http::ListenAddress& listen) {
-  std::string host = listen.address;
-  // "::" is IPv4 too (http/server.cpp), and many a container has no IPv6.
-  if (host.empty() || host == "0.0.0.0" || host == "::") host = "127.0.0.1";
-  if (host.find(':') != std::string::npos) host = "[" + host + "]";
-  return "http://" + host + ":" + std::to_string(listen.port);
-}
 
 /// Why the node is not alive; empty when it is.
 Awaitable<void> ask(http::HttpClient& client, http::Request request, std::string& fault) {
@@ -49,7 +41,7 @@ int healthcheck_command(const Invocation& invocation) {
     complain("STATUS_ADDR=" + setting + ": must be host:port");
     return kExitConfiguration;
   }
-  const std::string base = reachable(*listen);
+  const std::string base = status_url(*listen);
   Result<http::Url> url = http::Url::parse(base + "/livez");
   if (!url) {
     complain("STATUS_ADDR=" + setting + ": " + url.error().detail);

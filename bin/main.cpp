@@ -1,11 +1,13 @@
 #include "bin/cli.hpp"
 #include "bin/environment.hpp"
 #include "bin/exit_codes.hpp"
+#include "bin/redaction.hpp"
 #include "bin/terminal.hpp"
 
 #include <csignal>
 #include <exception>
 #include <string>
+#include <utility>
 
 #include <signal.h>
 
@@ -21,7 +23,10 @@ int main(int argc, char** argv) {
   // A peer that hangs up, or a closed pipe, is an error at the write and no reason to die.
   std::signal(SIGPIPE, SIG_IGN);
   try {
-    return pn::bin::run_cli(argc, argv, pn::bin::process_environment());
+    pn::bin::Environment environment = pn::bin::process_environment();
+    // Another program of this user could read it there until the commands with keys close it.
+    pn::bin::scrub_process_environment();
+    return pn::bin::run_cli(argc, argv, std::move(environment));
   } catch (const std::exception& e) {
     pn::bin::complain("internal error: " + std::string(e.what()) + ". Please report it");
   }

@@ -9,6 +9,7 @@
 #include "bin/log_setup.hpp"
 #include "bin/market_host.hpp"
 #include "bin/private_process.hpp"
+#include "bin/redaction.hpp"
 #include "bin/stop_signals.hpp"
 #include "bin/terminal.hpp"
 #include "http/server.hpp"
@@ -93,7 +94,7 @@ int market_command(Invocation invocation, MarketOptions options) {
   SystemClock clock;
   SystemRng rng;
   asio::io_context loop(1);
-  const log::Logger logger(logging, log::stderr_sink());
+  const log::Logger logger(logging, log::stderr_sink(), redactor());
   Result<std::unique_ptr<market::Market>> market =
       market::Market::open(loop.get_executor(), clock, rng, logger, std::move(settings));
   if (!market) return failed(market.error());

@@ -6,7 +6,10 @@
 #include "bin/log_setup.hpp"
 #include "bin/node_host.hpp"
 #include "bin/private_process.hpp"
+#include "bin/redaction.hpp"
+#include "bin/run_check.hpp"
 #include "bin/runner_set.hpp"
+#include "bin/secret_sources.hpp"
 #include "bin/stop_signals.hpp"
 #include "bin/systemd_notify.hpp"
 #include "bin/terminal.hpp"
@@ -61,19 +64,32 @@ int outcome_of(node::RunEnd end) {
   return kExitInternal;
 }
 
+/// None where the configuration cannot be used.
+std::vector<RunnerState> runners_of(const node::ParsedConfig& parsed, const std::string& path) {
+  if (!parsed.faults.empty()) return {};
+  return runner_states(parsed.config, path);
+}
+
 }  // namespace
 
 int run_command(Invocation invocation, RunMode mode) {
   keep_memory_private();
   if (!load_environment(invocation)) return kExitConfiguration;
   node::ParsedConfig parsed = node::parse_config(invocation.environment, this_host());
+  if (mode == RunMode::check) {
+    return run_check(invocation, parsed, runners_of(parsed, search_path(invocation)));
+  }
   if (!parsed.faults.empty()) {
     for (const std::string& fault : parsed.faults) complain(fault);
     return kExitConfiguration;
   }
   node::Config& config = parsed.config;
-  const log::Logger logger({.level = config.log_level, .format = config.log_format},
-                           log::stderr_sink());
+  remember_secrets(config);
+  const log::Logger logger(
+      {.level = config.log_level, .format = config.log_format}, log::stderr_sink(), redactor());
+  for (const std::string& doubt : secret_doubts(invocation, parsed)) {
+    logger.warn("secret.exposed", {{"reason", doubt}});
+  }
   const std::vector<RunnerState> runners = runner_states(config, search_path(invocation));
   for (const RunnerState& state : runners) {
     if (state.ready) continue;

@@ -3,6 +3,7 @@
 #include "base/file.hpp"
 #include "base/result.hpp"
 #include "bin/environment.hpp"
+#include "bin/redaction.hpp"
 
 #include <algorithm>
 #include <array>
@@ -157,7 +158,7 @@ void print(std::string_view text) {
 }
 
 void complain(std::string_view text) {
-  const std::string line = "posenode: " + std::string(text) + "\n";
+  const std::string line = "posenode: " + redactor()->clean(text) + "\n";
   const Result<void> written = write_all(STDERR_FILENO, line);
   static_cast<void>(written.ok());
 }

@@ -60,7 +60,7 @@ void print(std::string_view text);
 /// Why print() could not write, the first time; nothing when all went out, or the reader closed its
 /// pipe. Main thread.
 std::optional<Error>& output_failure();
-/// "posenode: <text>" and a line end, to standard error.
+/// "posenode: <text>" and a line end, to standard error; secrets are taken out (redaction.hpp).
 void complain(std::string_view text);
 void complain(const Error& error);
 

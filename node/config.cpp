@@ -216,6 +216,8 @@ ParsedConfig parse_config(const Environment& environment, const Host& host) {
   out.config.log_level = kLevels[reader.choice("LOG_LEVEL")];
   read_runners(reader, out.config);
   out.faults = std::move(reader.faults);
+  out.doubts = std::move(reader.doubts);
+  out.secrets = std::move(reader.secrets);
   return out;
 }
 

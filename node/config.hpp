@@ -87,15 +87,25 @@ struct Host {
   std::string uuid;           ///< random, for CLIENT_ID
 };
 
+/// Where a secret was found: for people, never its value.
+struct SecretOrigin {
+  std::string name;   ///< "REG_SECRET"
+  std::string where;  ///< "REG_SECRET", "REG_SECRET_FILE=/run/secrets/x", "credential reg_secret"
+
+  friend bool operator==(const SecretOrigin&, const SecretOrigin&) = default;
+};
+
 /// One thing wrong with one setting: "REQUEST_TIMEOUT_SECS=abc: must be a whole number from 1 to
 /// 3600". Never holds a secret's value.
 struct ParsedConfig {
   Config config;                    ///< to be used only when `faults` is empty
   std::vector<std::string> faults;  ///< every one there is
+  std::vector<std::string> doubts;  ///< what works and should be mended (a secret's file is open)
+  std::vector<SecretOrigin> secrets;
 };
 
 /// Checks the whole map; unknown names are ignored, an empty value means the default. Reads the
-/// files that `*_FILE` settings name: call it before the loops run.
+/// files that `*_FILE` settings name, and systemd's credentials: call it before the loops run.
 ParsedConfig parse_config(const Environment& environment, const Host& host);
 
 /// How both HTTP clients of a node are to be made.

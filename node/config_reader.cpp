@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <stdexcept>
@@ -24,6 +25,9 @@
 #include <vector>
 
 namespace pn::node {
+
+namespace fs = std::filesystem;
+
 namespace {
 
 constexpr std::uint64_t kSecretFileLimit = 64 * 1024;
@@ -195,30 +199,65 @@ std::map<Capability, std::size_t> SettingReader::caps(std::string_view name) {
 
 std::optional<Secret<std::string>> SettingReader::secret(std::string_view name) {
   const std::string in_file = std::string(name) + "_FILE";
+  const std::string credential = lower_case(name);
   const std::optional<std::string> direct = given(name);
-  const std::optional<std::string> path = given(in_file);
-  if (direct && path) {
-    faults.push_back(std::string(name) + " and " + in_file + ": only one of them may be set");
+  const std::optional<std::string> file = given(in_file);
+  // systemd.exec(5), "Credentials": a folder of files that only this service can read.
+  const std::optional<std::string> folder = given("CREDENTIALS_DIRECTORY");
+  const fs::path held = folder ? fs::path(*folder) / credential : fs::path();
+  std::error_code ignored;
+  const bool has_credential = folder && fs::exists(held, ignored);
+
+  std::vector<std::string> found;
+  if (direct) found.emplace_back(name);
+  if (file) found.push_back(in_file);
+  if (has_credential) found.push_back("the credential " + credential + " (" + held.string() + ")");
+  if (found.size() > 1) {
+    std::string all = found.front();
+    for (std::size_t i = 1; i < found.size(); ++i) all += " and " + found[i];
+    faults.push_back(all + ": only one of them may be set");
     return std::nullopt;
   }
-  if (direct) return Secret<std::string>(*direct);
-  if (!path) {
+  if (found.empty()) {
     faults.push_back(std::string(name) + " is not set: it is required (or " + in_file +
-                     "), and must be " + what_it_must_be(row_of(name)));
+                     ", or a systemd credential " + credential + "), and must be " +
+                     what_it_must_be(row_of(name)));
     return std::nullopt;
   }
-  Result<std::string> bytes = read_file(*path, kSecretFileLimit);
+  if (direct) {
+    secrets.push_back({.name = std::string(name), .where = std::string(name)});
+    return Secret<std::string>(*direct);
+  }
+  const std::string shown_as = file ? in_file + "=" + *file : found.front();
+  std::optional<Secret<std::string>> value = secret_of_file(file ? *file : held.string(), shown_as);
+  if (value) secrets.push_back({.name = std::string(name), .where = shown_as});
+  return value;
+}
+
+std::optional<Secret<std::string>> SettingReader::secret_of_file(const std::string& path,
+                                                                 const std::string& shown_as) {
+  Result<std::string> bytes = read_file(path, kSecretFileLimit);
   if (!bytes) {
-    faults.push_back(in_file + "=" + *path + ": " + bytes.error().detail);
+    faults.push_back(shown_as + ": " + bytes.error().detail);
     return std::nullopt;
   }
   std::string value = *std::move(bytes);
   while (value.ends_with('\n') || value.ends_with('\r')) value.pop_back();
   if (value.empty()) {
-    faults.push_back(in_file + "=" + *path + ": the file is empty");
+    faults.push_back(shown_as + ": the file is empty");
     return std::nullopt;
   }
+  const std::string open = too_open(path);
+  if (!open.empty()) doubts.push_back(shown_as + ": " + open);
   return Secret<std::string>(std::move(value));
+}
+
+std::string too_open(const fs::path& file) {
+  constexpr auto kOthers = fs::perms::others_read | fs::perms::others_write;
+  std::error_code failed;
+  const fs::perms mode = fs::status(file, failed).permissions();
+  if (failed || (mode & kOthers) == fs::perms::none) return "";
+  return "every user of this machine can read or write it; chmod 600 closes it";
 }
 
 void SettingReader::wrong(const Setting& row, std::string_view value) {

@@ -9,6 +9,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <string>
@@ -25,6 +26,8 @@ class SettingReader {
   explicit SettingReader(const Environment& environment) : environment_(environment) {}
 
   std::vector<std::string> faults;
+  std::vector<std::string> doubts;
+  std::vector<SecretOrigin> secrets;  ///< where each one read was found
 
   /// The value as given; nothing when absent or empty.
   [[nodiscard]] std::optional<std::string> given(std::string_view name) const;
@@ -41,15 +44,22 @@ class SettingReader {
   std::vector<Capability> capabilities(std::string_view name);
   /// "/a/v1=1,/b/v1=2"
   std::map<Capability, std::size_t> caps(std::string_view name);
-  /// A required secret: the setting itself, or the file that `<name>_FILE` names; not both.
+  /// A required secret: the setting itself, or the file that `<name>_FILE` names, or the systemd
+  /// credential of that name in lower case; two of them are a fault that names both.
   std::optional<Secret<std::string>> secret(std::string_view name);
 
   void wrong(const Setting& row, std::string_view value);
   static const Setting& row_of(std::string_view name);
 
  private:
+  std::optional<Secret<std::string>> secret_of_file(const std::string& path,
+                                                    const std::string& shown_as);
+
   const Environment& environment_;
 };
+
+/// Why a file that holds a secret is not as closed as it should be; empty when it is. Blocks.
+std::string too_open(const std::filesystem::path& file);
 
 /// ASCII lower case.
 std::string lower_case(std::string_view text);

@@ -77,6 +77,7 @@ Awaitable<void> Engine::take(Claim claim, Wait& wait) {
   }
   parts_.metrics.polled(Metrics::Poll::lease);
   Lease lease = *std::move(claim.lease);
+  parts_.logger.hide(lease.token);
   const bool needed = co_await parts_.outbox.admit(lease);
   if (!needed) {
     wait.pause = core_.after_work();

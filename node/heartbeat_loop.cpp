@@ -234,6 +234,7 @@ void HeartbeatLoop::beat_accepted(LeaseUpdate update, std::size_t events, std::u
   parts_.fence.set(core_.fence());
   if (update.token) {
     token_.set(Secret<std::string>(*update.token));
+    parts_.logger.hide(Secret<std::string>(*update.token));
     parts_.logger.debug("token.rotated");
   }
   const bool canceled = update.cancel;

@@ -224,3 +224,52 @@ TEST_CASE("cli: capabilities need no identity, and say what is missing", "[bin][
   CHECK(list[2]["capability"] == "/spatial/sfm/v1");
   CHECK(list[2]["ready"] == false);
 }
+
+TEST_CASE("cli: run --check says what a node would do, and asks nobody", "[bin][cli]") {
+  const TempFolder folder;
+  REQUIRE(write_file(folder.file("node.env"), "REG_SECRET=reg-s3cret-value\n", 0644).ok());
+  REQUIRE(write_file(folder.file("key"), std::string(63, '0') + "1\n", 0600).ok());
+  // Nobody is there: what is asked fails.
+  Settings settings{{"DDS_BASE_URL", "http://127.0.0.1:1"},
+                    {"DMS_BASE_URL", "http://127.0.0.1:1/v1"},
+                    {"SECP256K1_PRIVHEX_FILE", folder.file("key")},
+                    {"SFM_COLMAP", "/nonexistent/colmap"},
+                    {"ENABLE_NOOP", "true"},
+                    {"NOOP_CAPABILITIES", "/a/v1"},
+                    {"MAX_CONCURRENCY", "4"},
+                    {"CAPABILITY_CONCURRENCY", "/a/v1=2"},
+                    {"STATE_DIR", folder.file("state")}};
+  const std::vector<std::string> check{"run", "--check", "--env-file", folder.file("node.env")};
+  std::vector<std::string> as_json = check;
+  as_json.emplace_back("--json");
+
+  const ChildResult good = posenode(as_json, settings);
+  CHECK(good.code == 0);
+  REQUIRE(nlohmann::json::accept(good.out));
+  const auto plan = nlohmann::json::parse(good.out);
+  CHECK(plan["faults"].empty());
+  CHECK(plan["address"] == "0x7e5f4552091a69125d5dfcb7b8c2659029395bdf");
+  CHECK(plan["capabilities"][0]["capability"] == "/a/v1");
+  CHECK(plan["capabilities"][0]["slots"] == 2);
+  CHECK(plan["capabilities"][2]["ready"] == false);
+  CHECK(plan["folders"].size() == 2);
+  CHECK(plan["secrets"][0] == "REG_SECRET from " + folder.file("node.env"));
+  CHECK(plan["secrets"][1] ==
+        "SECP256K1_PRIVHEX from SECP256K1_PRIVHEX_FILE=" + folder.file("key"));
+  REQUIRE(plan["warnings"].size() == 1);  // node.env is open to all
+  CHECK_FALSE(std::filesystem::exists(folder.file("state")));
+
+  const ChildResult text = posenode(check, settings);
+  CHECK(text.code == 0);
+  CHECK(text.out.find("capability    /a/v1, at most 2 at a time\n") != std::string::npos);
+  CHECK(text.out.find("reg-s3cret-value") == std::string::npos);
+
+  settings["ENABLE_NOOP"] = "false";
+  const ChildResult nothing = posenode(check, settings);
+  CHECK(nothing.code == 2);
+  CHECK(nothing.err.find("no capability") != std::string::npos);
+  settings["MAX_CONCURRENCY"] = "0";
+  const ChildResult wrong = posenode(as_json, settings);
+  CHECK(wrong.code == 2);
+  CHECK(nlohmann::json::parse(wrong.out)["faults"].size() == 1);
+}

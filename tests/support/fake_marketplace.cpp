@@ -138,6 +138,10 @@ http::Router FakeMarketplace::routes() {
   add(router, Method::post, "/v1/tasks/{id}/fail", &Self::on_receipt, ok);
   add(router, Method::get, "/api/v1/domains/{d}/data", nullptr, nothing);
   add(router, Method::post, "/api/v1/domains/{d}/data", &Self::on_upload, stored);
+  add(router, Method::get, "/health", &Self::on_health, ok);
+  add(router, Method::get, "/v1/jobs", &Self::on_jobs, [](const Call&) -> Answer {
+    return {.status = 401};
+  });
   return router;
 }
 

@@ -58,6 +58,8 @@ class FakeMarketplace final {
   Script on_heartbeat;
   Script on_receipt;
   Script on_upload;
+  Script on_health;
+  Script on_jobs;  ///< GET /v1/jobs; usually 401, as without a grant
   std::chrono::milliseconds lease_ttl{30'000};
 
   std::vector<Call> calls;
