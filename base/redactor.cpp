@@ -302,6 +302,9 @@ struct Redactor::Impl {
       std::optional<std::size_t> end = match(*needle, 0, text, at);
       if (!end) continue;
       if (needle->goes_on) end = token_end(text, *end);
+      // Escaped, its last backslash is several.
+      const bool open_end = needle->text.back() == '\\';
+      while (open_end && *end < text.size() && text[*end] == '\\') ++*end;
       if (!best || *best < *end) best = end;
     }
     return best;
