@@ -34,6 +34,8 @@ constexpr std::chrono::seconds kLate{10};
 constexpr std::chrono::seconds kDiskAgain{2};
 /// A node that is to do one task does not wait for a server that is away.
 constexpr int kOnceTries = 3;
+/// Nor for a sign-in that does not come: a token is waited for within the poll.
+constexpr std::chrono::seconds kOnceWait{20};
 /// Tasks that hold no slot, but a lease until their receipt is taken.
 constexpr std::size_t kMostLingering = 64;
 
@@ -203,7 +205,8 @@ Engine::Wait Engine::failed(const Error& error) {
   const Millis pause = core_.after_error(error.after);
   parts_.logger.warn("poll.failed", {{"again_ms", pause.count()}, log::field(error)});
   if (error.kind == ErrorKind::unauthorized) once_ends(RunEnd::refused);
-  if (error.kind != ErrorKind::retry || core_.errors() >= kOnceTries) {
+  const bool waited_out = parts_.clock.steady_now() >= answer_by_;
+  if (error.kind != ErrorKind::retry || waited_out || core_.errors() >= kOnceTries) {
     once_ends(RunEnd::unreachable);
   }
   // Not cut short: a server in trouble is not helped by those who are done with a task.
@@ -221,7 +224,9 @@ Awaitable<void> Engine::wait_for_answer(ClaimAsk what) {
   asked_at_ = parts_.clock.steady_now();
   status_.asking = true;
   // Twice: a token that is refused is renewed, and the request sent again.
-  answer_by_ = asked_at_ + 2 * (parts_.config.request_timeout + what.hold);
+  Millis limit = 2 * (parts_.config.request_timeout + what.hold);
+  if (mode_ == RunMode::once) limit = std::min<Millis>(limit, kOnceWait);
+  answer_by_ = asked_at_ + limit;
   turn(answer_by_);
   asking_.spawn("claim", ask(std::move(what)));
   co_await asking_.join();
