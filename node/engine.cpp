@@ -78,6 +78,7 @@ Awaitable<void> Engine::run() {
 
 void Engine::request_stop() {
   if (std::exchange(stopping_, true)) return;
+  for (const Slot& slot : tasks_) slot.run->draining();
   wake_.set();
   children_.spawn("stop", take_back());
 }

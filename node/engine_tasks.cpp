@@ -125,8 +125,7 @@ void Engine::start(Lease lease) {
 Awaitable<void> Engine::refuse(TaskId task, std::string body) {
   Receipt receipt{.task = std::move(task), .outcome = Outcome::failed, .body = std::move(body)};
   receipt.trace_id = random_hex(parts_.rng, 16);
-  const Result<void> ignored = co_await parts_.dms.send(std::move(receipt));
-  static_cast<void>(ignored);
+  co_await parts_.outbox.report(std::move(receipt));
 }
 
 /// The job boundary: what goes wrong with one task stays with it.

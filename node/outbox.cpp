@@ -3,6 +3,7 @@
 #include "base/awaitable.hpp"
 #include "base/crash_point.hpp"
 #include "base/deadline.hpp"
+#include "base/event.hpp"
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
@@ -19,6 +20,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -146,6 +148,16 @@ Awaitable<void> Outbox::store(RowId id, Receipt receipt, std::function<void()> c
   wake_.set();
 }
 
+Awaitable<void> Outbox::report(Receipt receipt) {
+  const RowId id = ++last_id_;
+  // Shared with the entry, which may outlive a caller who is cancelled.
+  const auto turned = std::make_shared<Event>(parts_.control);
+  std::function<void()> changed = [turned] { turned->set(); };
+  co_await store(id, std::move(receipt), std::move(changed));
+  while (pending(id) && !delayed(id)) co_await turned->wait();
+  unwatch(id);
+}
+
 void Outbox::unwatch(RowId id) {
   const auto at = entries_.find(id);
   if (at != entries_.end()) at->second.changed = nullptr;
@@ -247,11 +259,19 @@ void Outbox::not_taken(RowId id, const Error& why) {
   logger_.warn("receipt.delayed",
                {{"task", entry.task}, {"outcome", name(entry.outcome)}, log::field(why)});
   parts_.metrics.receipt(Metrics::Delivery::delayed);
-  core_.failed(id, parts_.clock.steady_now(), why.after);
+  failed(id, why);
   // Ten thousand that wait shall not fill our memory; what the disk has is read when it is sent.
   if (parts_.journal.durable()) entry.body.reset();
   tried(entry);
-  if (entry.changed) entry.changed();
+}
+
+void Outbox::failed(RowId id, const Error& why) {
+  const bool was_away = core_.away();
+  core_.failed(id, parts_.clock.steady_now(), why.after);
+  const bool all = core_.away() && !was_away;  // those who wait for their turn wait longer now
+  for (const auto& [other, entry] : entries_) {
+    if (entry.changed && (all || other == id)) entry.changed();
+  }
 }
 
 void Outbox::set_aside(RowId id, std::string answer) {

@@ -81,6 +81,9 @@ class Outbox final {
   /// otherwise; until unwatch().
   Awaitable<void> store(RowId id, Receipt receipt, std::function<void()> changed);
   void unwatch(RowId id);
+  /// An outcome without an attempt (a lease that cannot be worked on). Returns when it is taken, or
+  /// its first try has failed.
+  Awaitable<void> report(Receipt receipt);
   /// The server wants to hear nothing of it any more.
   void withdraw(RowId id);
 
@@ -112,6 +115,7 @@ class Outbox final {
   Awaitable<void> probe();
   void taken(RowId id);
   void not_taken(RowId id, const Error& why);
+  void failed(RowId id, const Error& why);
   void set_aside(RowId id, std::string answer);
   void drop(RowId id);
   void tried(Entry& entry);

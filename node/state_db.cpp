@@ -56,7 +56,7 @@ Error from_sqlite(int code, sqlite3* connection, const std::filesystem::path& fi
     case SQLITE_FULL:
       return {ErrorKind::full, "state_full", "no space for " + where + ": make room on that disk"};
     case SQLITE_CORRUPT:
-      return {ErrorKind::corrupt,
+      return {ErrorKind::rejected,
               "state_corrupt",
               where + " is damaged (" + what +
                   "): restore it, or move it away and lose the outcomes in it that were not "

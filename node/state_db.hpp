@@ -24,7 +24,7 @@ class StateDb final {
 
   /// Makes the file (mode 0600) where there is none. Never deletes or overwrites what it cannot
   /// read. Kind `rejected`, code "state_foreign" (not ours), "state_too_new" (a later version's),
-  /// "state_unwritable"; kind `corrupt`, code "state_corrupt"; kind `full`, code "state_full".
+  /// "state_corrupt", "state_unwritable"; kind `full`, code "state_full".
   static Result<std::unique_ptr<StateDb>> open(const std::filesystem::path& file, Options options);
   static Result<std::unique_ptr<StateDb>> open(const std::filesystem::path& file) {
     return open(file, Options());

@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
+#include "base/crash_point.hpp"
 #include "base/deadline.hpp"
 #include "base/log.hpp"
 #include "base/offload.hpp"
@@ -91,6 +92,7 @@ Awaitable<void> StateJournal::write_all() {
   StateDb& database = database_;
   const auto write = [&database, &changes, sync] { return database.write(changes, sync); };
   const Result<void> result = co_await offload(io_, write);
+  crash_point("journal.written");
   written(count, result);
 }
 

@@ -43,8 +43,10 @@
 namespace pn::node {
 namespace {
 
-/// A node that leaves waits this long for its last receipts; the outbox has them on disk.
+/// A node that leaves waits this long for its last receipts, and one that drains a little longer,
+/// because their leases are lost with it; the outbox has them on disk.
 constexpr std::chrono::seconds kLastTry{5};
+constexpr std::chrono::seconds kLastTryOfDrain{30};
 /// Nobody waits longer than this where the server names no end of a lease.
 constexpr std::chrono::minutes kLongestLinger{10};
 
@@ -112,6 +114,11 @@ TaskRun::TaskRun(const TaskParts& parts, Lease lease, std::function<void()> free
 Awaitable<void> TaskRun::run() {
   children_.spawn("task", conduct());
   co_await children_.join();
+}
+
+void TaskRun::draining() {
+  draining_ = true;
+  wake_.set();
 }
 
 void TaskRun::shutdown() {
@@ -352,7 +359,6 @@ Awaitable<void> TaskRun::deliver(Outcome outcome, std::string body) {
 /// Until the receipt is taken, or we can do nothing more for it.
 Awaitable<void> TaskRun::wait_for_delivery() {
   Deadline latest = Deadline::in(parts_.clock, kLongestLinger);
-  bool leaving = false;
   while (parts_.outbox.pending(attempt_) && !latest.passed(parts_.clock)) {
     if (beats_.end() == LeaseEnd::canceled) {
       parts_.outbox.withdraw(attempt_);
@@ -366,9 +372,10 @@ Awaitable<void> TaskRun::wait_for_delivery() {
       lingers_ = true;
       if (freed_) freed_();
     }
-    if (shutdown_ && !leaving) {
-      leaving = true;
-      latest = latest.sooner(Deadline::in(parts_.clock, kLastTry));
+    if (shutdown_ || draining_) {
+      // From now, or from when it was said first.
+      if (!leaving_at_) leaving_at_ = parts_.clock.steady_now();
+      latest = latest.sooner(Deadline(*leaving_at_ + (shutdown_ ? kLastTry : kLastTryOfDrain)));
     }
     co_await wake_.wait_until(parts_.clock, latest);
   }

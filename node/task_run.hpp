@@ -76,6 +76,8 @@ class TaskRun final {
   /// Once. Cancellation ends the runner, sends nothing, and throws operation_aborted.
   Awaitable<void> run();
 
+  /// The node stops after this task: a receipt that is not taken is not waited for much longer.
+  void draining();
   /// Ends the runner and reports `node_shutdown`.
   void shutdown();
 
@@ -131,11 +133,13 @@ class TaskRun final {
   PastTask past_;
   std::string progress_ = "{}";
   SteadyTime last_report_{};  // of the runner's
+  std::optional<SteadyTime> leaving_at_;
 
   std::optional<Result<void>> outcome_;  // what the runner answered, or crashed with
   bool runner_ended_ = false;
   bool stopping_ = false;
   bool shutdown_ = false;
+  bool draining_ = false;
   bool stalled_ = false;
   bool beating_ = false;
   bool lingers_ = false;

@@ -1,6 +1,7 @@
 #include "storage/task_ports.hpp"
 
 #include "base/awaitable.hpp"
+#include "base/crash_point.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "storage/cid.hpp"
@@ -29,6 +30,7 @@ Awaitable<Result<Input>> TaskInputs::fetch(Cid cid) {
   const std::filesystem::path folder = folder_ / ("input-" + std::to_string(++started_));
   Result<std::vector<InputFile>> files = co_await client_->download(*std::move(query), folder);
   if (!files.ok()) co_return within("input " + cid.str().substr(0, 200), files.error());
+  crash_point("input.fetched");
   Input input;
   input.cid = cid;
   input.files = *std::move(files);
@@ -62,6 +64,7 @@ Awaitable<Result<Artifact>> TaskArtifacts::put(std::string rel_path,
   order.existing = entry.id;
   const Result<DataItem> item = co_await client_->upload(std::move(order));
   if (!item.ok()) co_return item.error();
+  crash_point("artifact.uploaded");
   entry.id = item->id;
   Artifact artifact;
   artifact.logical_path = name->logical_path;

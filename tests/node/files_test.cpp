@@ -1,6 +1,10 @@
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "node/config.hpp"
+#include "node/housekeeping.hpp"
+#include "node/journal.hpp"
+#include "node/state_db.hpp"
 #include "node/state_dir.hpp"
 #include "node/workspace.hpp"
 #include "tests/support/fake_rng.hpp"
@@ -11,6 +15,7 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <stdlib.h>
@@ -132,6 +137,47 @@ TEST_CASE("gc: a disk that is needed takes what failed, the oldest first", "[nod
   const CollectRules narrow{.keep = 24h, .min_free_bytes = std::uint64_t{1} << 62U};
   CHECK(collect_workspaces(dir.path, narrow, now()).crowded == 2);
   CHECK(dir.listing().empty());
+}
+
+TEST_CASE("gc: 500 attempts that died leave less than a MiB", "[node][gc]") {
+  const pn::testing::TempFolder dir;
+  testing::FakeRng rng;
+  Config config;
+  config.state_dir = dir.path / "state";
+  config.work_dir = dir.path / "work";
+  {
+    const Result<OpenedState> first = open_state(config);
+    REQUIRE(first.ok());
+    std::vector<RowChange> leases;
+    for (RowId id = 1; id <= 500; ++id) {
+      Workspace workspace(config.work_dir, TaskId(std::to_string(id)), rng);
+      std::ofstream(workspace.open() / "input") << std::string(20'000, 'x');
+      JournalRow row;
+      row.id = id;
+      row.task = TaskId(std::to_string(id));
+      row.body = std::string(500, 'b');
+      leases.emplace_back(PutRow{row});
+    }
+    for (const RowChange& lease : leases) {
+      const RowChange* const one = &lease;
+      REQUIRE(first->database->write({&one, 1}, StateDb::Sync::lazy).ok());
+    }
+  }
+  const Result<OpenedState> next = open_state(config);
+  REQUIRE(next.ok());
+  CHECK(next->rows.size() == 500);
+  CHECK(next->rows[0].state == RowState::leased);
+  CHECK((*next->database->load())[0].state == RowState::pending);
+  // What is not acknowledged stays, whatever else goes.
+  const CollectRules rules;
+  CHECK(collect_workspaces(config.work_dir, rules, now()).dead == 500);
+  REQUIRE(next->database->compact().ok());
+  CHECK(next->database->load()->size() == 500);
+  std::uintmax_t left = 0;
+  for (const auto& entry : fs::recursive_directory_iterator(dir.path)) {
+    if (entry.is_regular_file()) left += entry.file_size();
+  }
+  CHECK(left < 1024 * 1024);
 }
 
 }  // namespace pn::node
