@@ -15,6 +15,7 @@
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
+#include <signal.h>
 
 // A node that dies at named moments, again and again, with one STATE_DIR; the real marketplace
 // keeps the books.

@@ -4,13 +4,15 @@
 #include "base/ids.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
+#include "base/time.hpp"
 #include "node/engine.hpp"
 #include "node/journal.hpp"
 #include "node/lease.hpp"
 #include "node/node_status.hpp"
-#include "node/outbox_core.hpp"
 #include "node/receipt.hpp"
+#include "node/task_run.hpp"
 #include "runners/task_context.hpp"
+#include "storage/ports.hpp"
 #include "tests/node/fake_dms.hpp"
 #include "tests/node/memory_journal.hpp"
 #include "tests/node/node_fixture.hpp"
@@ -38,7 +40,6 @@ using pn::testing::Started;
 using runners::TaskContext;
 using testing::envelope;
 using testing::FakeDms;
-using testing::MemoryJournal;
 using testing::NodeFixture;
 using testing::Reply;
 

@@ -6,7 +6,6 @@
 #include "base/result.hpp"
 #include "base/secret.hpp"
 #include "base/time.hpp"
-#include "node/outbox_core.hpp"
 #include "runners/task_context.hpp"
 #include "storage/ports.hpp"
 #include "tests/node/fake_dms.hpp"
