@@ -14,6 +14,7 @@
 #include "node/config.hpp"
 #include "runners/process.hpp"
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,7 +41,10 @@ struct Patient {
   Report& report;
 
   [[nodiscard]] Deadline step() const { return Deadline::in(clock, timeout).sooner(end); }
-  [[nodiscard]] Millis left() const { return step().remaining(clock).value_or(Millis(0)); }
+  /// For a request's own time-out, where zero would mean none.
+  [[nodiscard]] Millis left() const {
+    return std::max(Millis(1), step().remaining(clock).value_or(timeout));
+  }
 };
 
 /// Whether a node runs with this STATE_DIR.

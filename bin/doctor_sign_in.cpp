@@ -149,6 +149,10 @@ Awaitable<void> examine_sign_in(Patient& patient, Running running, bool dds, boo
   }
   if (running == Running::yes) {
     report.add(skipped("registration", "the node that runs here keeps its own"));
+  } else if (running == Running::unknown) {
+    report.add(skipped("registration",
+                       "whether a node runs here cannot be seen, and its registration must not be "
+                       "replaced"));
   } else if (registration.capabilities.empty()) {
     report.add(skipped("registration", "there is no capability to register"));
   } else {

@@ -119,7 +119,8 @@ class View {
   void slots() {
     const Json& slots = part(status_, "slots");
     const Json& busy = part(slots, "busy");
-    heading("slots: " + std::to_string(busy.size()) + " of " +
+    const auto taken = [](const Json& slot) { return !slot.value("lingers", false); };
+    heading("slots: " + std::to_string(std::count_if(busy.begin(), busy.end(), taken)) + " of " +
             std::to_string(number_of(slots, "all").value_or(1)) + " busy");
     for (const Json& slot : busy) {
       std::string phase = text_of(slot, "phase");

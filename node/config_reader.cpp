@@ -237,6 +237,13 @@ std::optional<Secret<std::string>> SettingReader::secret(std::string_view name) 
 std::optional<Secret<std::string>> SettingReader::secret_of_file(const std::string& path,
                                                                  const std::string& shown_as) {
   Result<std::string> bytes = read_file(path, kSecretFileLimit);
+  if (!bytes && path.find('/') == std::string::npos) {
+    // A name without a folder is most often the secret itself, set under the wrong name.
+    const std::string setting = shown_as.substr(0, shown_as.find('='));
+    faults.push_back(setting + ": there is no such file; a secret itself goes into " +
+                     setting.substr(0, setting.rfind("_FILE")));
+    return std::nullopt;
+  }
   if (!bytes) {
     faults.push_back(shown_as + ": " + bytes.error().detail);
     return std::nullopt;

@@ -104,7 +104,12 @@ Awaitable<Result<LeaseUpdate>> DmsClient::heartbeat(TaskId task,
   call.body = std::move(body);
   call.trace_id = std::move(trace_id);
   const Result<Answer> answer = co_await exchange(std::move(call));
-  if (!answer) co_return answer.error();
+  if (!answer) {
+    // Whatever kept us from asking, sign-in above all, DMS has said nothing of the lease.
+    Error error = answer.error();
+    error.kind = ErrorKind::retry;
+    co_return error;
+  }
   const http::Response& response = answer->response;
   if (is_definite_loss(response.status)) {
     const Error why = http::from_http_status(response);

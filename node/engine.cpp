@@ -119,7 +119,9 @@ std::size_t Engine::busy() const {
 }
 
 bool Engine::full() const {
-  const std::size_t slots = mode_ == RunMode::once ? 1 : parts_.config.max_concurrency;
+  // Its one task is all there is, also while it waits for its receipt.
+  if (mode_ == RunMode::once) return !tasks_.empty();
+  const std::size_t slots = parts_.config.max_concurrency;
   return busy() >= slots || tasks_.size() >= slots + kMostLingering;
 }
 
@@ -163,7 +165,8 @@ Awaitable<std::optional<ClaimAsk>> Engine::ready() {
   }
   turn(look);
   const bool room = co_await disk_.has_room(children_);
-  if (!room) {
+  // Work whose end cannot be kept is not begun.
+  if (!room || !parts_.outbox.durable()) {
     once_ends(RunEnd::nothing);
     co_await nap(parts_.clock.steady_now() + kDiskAgain);
     co_return std::nullopt;

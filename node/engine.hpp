@@ -104,6 +104,7 @@ class Engine final {
     LeaseId lease;
     int attempt = 1;
     SteadyTime leased_at{};
+    bool judged = false;  ///< the breaker has heard how it ended
     BreakerCore::Ticket ticket = BreakerCore::Ticket::plain;
   };
   using Tasks = std::list<Slot>;
@@ -137,7 +138,8 @@ class Engine final {
   Awaitable<void> refuse(TaskId task, std::string body);
   Awaitable<void> run_task(Tasks::iterator task);
   void freed();
-  void ended(const Slot& slot, bool crashed);
+  void judge(Slot& slot, const PastTask& past, bool crashed);
+  void ended(Slot& slot, bool crashed);
   void look_at_breakers();
   void breaker_changed(const Capability& capability, BreakerCore::Change change);
   [[nodiscard]] std::map<Capability, std::size_t> busy_by_capability() const;

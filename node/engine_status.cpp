@@ -71,12 +71,17 @@ std::vector<std::string> Engine::reasons() const {
                   ": `posenode resume` ends that");
   }
   if (full()) {
-    out.push_back("all " + std::to_string(tasks_.size()) +
+    out.push_back("all " + std::to_string(busy()) +
                   " slots are busy: MAX_CONCURRENCY sets how many there are");
     return out;
   }
   for (const DiskStatus& disk : disk_.disks()) {
     if (!disk.fault.empty()) out.push_back(disk.fault);
+  }
+  if (!parts_.outbox.durable()) {
+    out.emplace_back(
+        "STATE_DIR takes no writes: make room there, or see that it is writable; outcomes are in "
+        "memory until then");
   }
   bool open = false;
   std::vector<std::string> closed;

@@ -155,20 +155,27 @@ Awaitable<void> Engine::run_task(Tasks::iterator task) {
 }
 
 void Engine::freed() {
+  for (Slot& slot : tasks_) {
+    if (slot.run->lingers()) judge(slot, slot.run->past(), false);
+  }
   parts_.metrics.set_slots(busy(), parts_.config.max_concurrency);
   wake_.set();
 }
 
-void Engine::ended(const Slot& slot, bool crashed) {
-  const SteadyTime now = parts_.clock.steady_now();
+/// By when its work ended: its receipt may have taken long since.
+void Engine::judge(Slot& slot, const PastTask& past, bool crashed) {
+  const auto breaker = breakers_.find(slot.capability);
+  if (breaker == breakers_.end() || std::exchange(slot.judged, true)) return;
+  const SteadyTime end = crashed ? parts_.clock.steady_now() : slot.leased_at + past.took;
+  const auto change =
+      breaker->second.ended(slot.ticket, fate_of(past, crashed), slot.leased_at, end);
+  breaker_changed(slot.capability, change);
+}
+
+void Engine::ended(Slot& slot, bool crashed) {
   PastTask past = slot.run->past();
   once_ends(end_of(past, crashed));
-  const auto breaker = breakers_.find(slot.capability);
-  if (breaker != breakers_.end()) {
-    const auto change =
-        breaker->second.ended(slot.ticket, fate_of(past, crashed), slot.leased_at, now);
-    breaker_changed(slot.capability, change);
-  }
+  judge(slot, past, crashed);
   past_.push_front(std::move(past));
   if (past_.size() > kMostPast) past_.pop_back();
 }

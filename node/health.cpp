@@ -5,7 +5,9 @@
 #include "base/time.hpp"
 #include "node/node_status.hpp"
 
+#include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <utility>
 #include <vector>
@@ -62,7 +64,7 @@ Check poll(const HealthFacts& facts, const NodeStatus& status) {
   // Who must not ask needs no answer.
   if (facts.stopping) return green("poll", "asks no more");
   if (status.pause) return green("poll", "paused");
-  if (status.busy.size() >= status.slots) return green("poll", "every slot is busy");
+  if (taken_slots(status) >= status.slots) return green("poll", "every slot is busy");
   if (facts.poll_error) return red("poll", "asking for work fails: " + facts.poll_error->detail);
   if (!facts.last_answer) {
     return facts.asking ? green("poll", "asking for the first time") : red("poll", "not asked yet");
@@ -127,13 +129,18 @@ std::vector<std::string> reasons(const HealthFacts& facts, const NodeStatus& sta
 std::string state(const HealthFacts& facts, const NodeStatus& status) {
   if (facts.stopping) return "draining";
   if (status.pause) return "paused";
-  if (status.busy.size() >= status.slots) return "full";
+  if (taken_slots(status) >= status.slots) return "full";
   const bool fault = facts.session_error || facts.poll_error || poller_frozen(facts);
   if (!fault && !facts.last_answer && !facts.asking) return "starting";
   return status.reasons.empty() ? "leasing" : "waiting";
 }
 
 }  // namespace
+
+std::size_t taken_slots(const NodeStatus& status) {
+  const auto taken = [](const SlotStatus& slot) { return !slot.lingers; };
+  return static_cast<std::size_t>(std::ranges::count_if(status.busy, taken));
+}
 
 bool poller_frozen(const HealthFacts& facts) {
   return !facts.stopping && facts.next_turn_by && facts.now > *facts.next_turn_by;

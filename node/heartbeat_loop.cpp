@@ -143,7 +143,7 @@ LeaseEnd HeartbeatLoop::end() {
 }
 
 Awaitable<void> HeartbeatLoop::flush() {
-  if (clean() || end() != LeaseEnd::none) co_return;
+  if (clean() || end() != LeaseEnd::none || gave_up_) co_return;
   flush_tries_ = kFlushTries;
   core_.hurry(parts_.clock.steady_now());
   wake_.set();
@@ -167,6 +167,8 @@ void HeartbeatLoop::lose() {
 
 void HeartbeatLoop::give_up() {
   gave_up_ = true;
+  flush_tries_ = 0;
+  flushed_.set();
   wake_.set();
 }
 

@@ -76,7 +76,7 @@ class HeartbeatLoop final {
   /// Ends the lease: it is known from elsewhere that it is not ours any more.
   void lose();
 
-  /// Ends open() soon, for a node that shuts down.
+  /// Ends open() and flush() soon, for a node that shuts down.
   void give_up();
 
   /// As seen by the loop; `now` is asked too: past the fence a lease has ended.

@@ -68,8 +68,14 @@ void LeaseCore::accepted(SteadyTime sent, SteadyTime now, std::optional<Millis> 
     // The server took the beat, and its times still make no sense: count from what it did.
     fence_ = sent + ttl_.value_or(kAssumedTtl);
     by_time_ = now + kConfusedPause;
-  } else if (remaining || ttl_) {
-    set_end(sent + (remaining ? *remaining : *ttl_), now);
+  } else if (remaining) {
+    set_end(sent + *remaining, now);
+  } else if (ttl_) {
+    // Its length stays what the server named, not what was left of it when the answer came: else
+    // each beat would shorten the lease by a round trip.
+    const Millis length = *ttl_;
+    set_end(sent + length, now);
+    ttl_ = length;
   }
   backoff_ = Backoff(retry_policy(ttl_));
 }

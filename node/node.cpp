@@ -44,6 +44,7 @@
 namespace pn::node {
 namespace {
 
+constexpr std::chrono::seconds kLastWrites{3};
 /// For the last receipts, after the runners have had their grace.
 constexpr std::chrono::seconds kLastReceipts{10};
 /// The same, past the end of a drain: whoever stops us kills us soon.
@@ -135,6 +136,7 @@ struct Node::Impl final : NodeOrders {
 
   bool stop_wanted = false;
   bool cancel_wanted = false;
+  bool forced = false;  // the runners did not end in their time
   NodeStanding standing;
   Metrics metrics;
   std::optional<Prepared> prepared;
@@ -304,9 +306,10 @@ Awaitable<void> Node::Impl::lease_and_work() {
 Vitals Node::Impl::vitals() const {
   const NodeStatus now = report->status();
   Vitals out;
-  out.alive = !poller_frozen(report->facts());
-  out.stopping = stop_wanted;
-  out.line = now.state + ", " + std::to_string(now.busy.size()) + " of " +
+  // What outlives even the forced end hangs: no word more, so that who started us may kill us.
+  out.alive = !forced && !poller_frozen(report->facts());
+  out.stopping = stop_wanted && !forced;
+  out.line = now.state + ", " + std::to_string(taken_slots(now)) + " of " +
              std::to_string(now.slots) + " slots busy";
   if (!now.reasons.empty() && now.state != "full") out.line += ": " + now.reasons.front();
   return out;
@@ -335,7 +338,12 @@ Awaitable<Result<void>> Node::Impl::resume() {
 
 Awaitable<void> Node::Impl::work() {
   co_await working.join();
-  co_await journal->flush();
+  // What it has left to write is of use to the next start, and no reason to hang on a dead disk.
+  Awaitable<Result<void>> flushing = journal->flush();
+  const Deadline limit = Deadline::in(parts.clock, kLastWrites);
+  const Result<void> flushed =
+      co_await with_deadline<void>(parts.clock, limit, std::move(flushing));
+  if (!flushed) parts.logger.warn("outbox.not_flushed", {log::field(flushed.error())});
   services.cancel();
 }
 
@@ -354,9 +362,10 @@ Awaitable<void> Node::Impl::watch_stop() {
   }
   parts.logger.warn("node.canceling", {{"busy", engine->busy()}});
   engine->cancel_tasks();
-  SteadyTime forced = parts.clock.steady_now() + config.cancel_grace + kLastReceipts;
-  if (drained.reachable()) forced = std::min(forced, drained.at() + kPastDrain);
-  co_await parts.clock.sleep_until(forced);
+  SteadyTime end = parts.clock.steady_now() + config.cancel_grace + kLastReceipts;
+  if (drained.reachable()) end = std::min(end, drained.at() + kPastDrain);
+  co_await parts.clock.sleep_until(end);
+  forced = true;
   parts.logger.error("node.forced", {{"busy", engine->busy()}});
   working.cancel();
 }

@@ -41,6 +41,7 @@ struct SlotStatus {
   std::string progress_json = "{}";  ///< the latest, a JSON text of the runner's
   std::optional<Millis> lease_left;  ///< until the fence; nothing when the server named no time
   int heartbeat_failures = 0;        ///< in a row
+  bool lingers = false;              ///< it only waits for its receipt: its slot is free
 };
 
 /// A task that has ended here.
@@ -111,5 +112,8 @@ struct NodeStatus {
   std::optional<Millis> clock_skew;  ///< the server's clock less ours; nothing before an answer
   std::optional<Pause> pause;
 };
+
+/// Slots that are taken: what lingers takes none.
+std::size_t taken_slots(const NodeStatus& status);
 
 }  // namespace pn::node

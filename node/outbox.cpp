@@ -122,6 +122,11 @@ void Outbox::lease_over(RowId id) {
 }
 
 Awaitable<void> Outbox::store(RowId id, Receipt receipt, std::function<void()> changed) {
+  co_await keep(id, std::move(receipt), std::move(changed));
+  release(id);
+}
+
+Awaitable<void> Outbox::keep(RowId id, Receipt receipt, std::function<void()> changed) {
   const SystemTime at = parts_.clock.system_now();
   JournalRow row{.id = id,
                  .task = receipt.task,
@@ -143,8 +148,12 @@ Awaitable<void> Outbox::store(RowId id, Receipt receipt, std::function<void()> c
               .body = std::move(receipt.body)};
   entry.changed = std::move(changed);
   entries_.insert_or_assign(id, std::move(entry));
-  core_.add(id, parts_.clock.steady_now());
   gauge();
+}
+
+void Outbox::release(RowId id) {
+  if (!entries_.contains(id)) return;
+  core_.add(id, parts_.clock.steady_now());
   wake_.set();
 }
 
@@ -206,7 +215,10 @@ Awaitable<void> Outbox::send(RowId id) {
     sent = co_await parts_.dms.send(std::move(receipt));
     crash_point("receipt.answered");
   } else {
-    sent = std::move(body).error();
+    // Our disk's fault and not the server's answer, whatever its kind: it is read again.
+    Error unread = std::move(body).error();
+    unread.kind = ErrorKind::retry;
+    sent = std::move(unread);
   }
   // It may have been withdrawn meanwhile; then its answer is nobody's.
   if (entries_.contains(id)) {

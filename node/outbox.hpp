@@ -80,6 +80,10 @@ class Outbox final {
   /// Takes over the delivery. `changed` is called whenever delivery() or delayed() may answer
   /// otherwise; until unwatch().
   Awaitable<void> store(RowId id, Receipt receipt, std::function<void()> changed);
+  /// The two halves of store(), for who has something to say to the server in between: kept, it is
+  /// not sent before release().
+  Awaitable<void> keep(RowId id, Receipt receipt, std::function<void()> changed);
+  void release(RowId id);
   void unwatch(RowId id);
   /// An outcome without an attempt (a lease that cannot be worked on). Returns when it is taken, or
   /// its first try has failed.
@@ -96,6 +100,8 @@ class Outbox final {
   /// outcome goes out under this. What failed under an earlier one is not sent any more.
   Awaitable<bool> admit(const Lease& lease);
 
+  /// False: the disk does not take outcomes, they are in memory.
+  [[nodiscard]] bool durable() const { return parts_.journal.durable(); }
   [[nodiscard]] OutboxStatus status() const;
 
  private:

@@ -52,13 +52,14 @@ Awaitable<Result<void>> StateJournal::commit(RowChange change) {
   co_return *waiter->result;
 }
 
-Awaitable<void> StateJournal::flush() {
-  if (queue_.empty()) co_return;
+Awaitable<Result<void>> StateJournal::flush() {
+  if (queue_.empty()) co_return Result<void>();
   const auto waiter = std::make_shared<Waiter>(control_);
   queue_.push_back(Item{.change = std::nullopt, .waiter = waiter});
   again_at_.reset();
   wake_.set();
   co_await waiter->done.wait();
+  co_return *waiter->result;
 }
 
 Awaitable<Result<std::string>> StateJournal::body(RowId id) {

@@ -28,7 +28,7 @@ class StateJournal final : public Journal {
   /// The writer; until it is cancelled.
   Awaitable<void> run();
   /// Returns when all that was posted is on disk, or the disk has refused it.
-  Awaitable<void> flush();
+  Awaitable<Result<void>> flush();
 
   void post(RowChange change) override;
   Awaitable<Result<void>> commit(RowChange change) override;

@@ -47,6 +47,7 @@ Json slot_json(const SlotStatus& slot) {
           {"age_ms", slot.age.count()},
           {"lease_left_ms", millis(slot.lease_left)},
           {"heartbeat_failures", slot.heartbeat_failures},
+          {"lingers", slot.lingers},
           {"progress", progress ? *std::move(progress) : Json::object()}};
 }
 

@@ -140,8 +140,6 @@ Awaitable<void> TaskRun::conduct() {
   if (!ready) co_return;
   co_await work();
   crash_point("runner.ended");
-  phase_ = Phase::flushing;
-  if (beats_.end() == LeaseEnd::none) co_await beats_.flush();
   co_await report();
   beat_group_.cancel();
   crash_point("task.over");
@@ -336,21 +334,32 @@ Failure TaskRun::why_failed() const {
 }
 
 Awaitable<void> TaskRun::deliver(Outcome outcome, std::string body) {
-  phase_ = Phase::reporting;
+  phase_ = Phase::flushing;
   crash_point("outcome.reached");
   Receipt receipt{.task = lease_.task.id,
                   .outcome = outcome,
                   .body = std::move(body),
                   .trace_id = lease_.trace_id};
   std::function<void()> changed = [this] { wake_.set(); };
-  co_await parts_.outbox.store(attempt_, std::move(receipt), std::move(changed));
+  // Before the last beats: what they take, or a fence that passes meanwhile, costs no outcome.
+  co_await parts_.outbox.keep(attempt_, std::move(receipt), std::move(changed));
   // It is the outbox's now, also when we are cancelled: that must not call us any more.
-  struct Unwatch {
+  struct Handed {
     Outbox& outbox;
     RowId attempt;
-    ~Unwatch() { outbox.unwatch(attempt); }
+    ~Handed() {
+      outbox.unwatch(attempt);
+      outbox.release(attempt);
+    }
   };
-  const Unwatch unwatch{.outbox = parts_.outbox, .attempt = attempt_};
+  const Handed handed{.outbox = parts_.outbox, .attempt = attempt_};
+  if (beating_ && beats_.end() == LeaseEnd::none) co_await beats_.flush();
+  if (beats_.end() == LeaseEnd::canceled || beats_.end() == LeaseEnd::lost) {
+    // The server wants neither, or has given the task to another.
+    past_.outcome = name(beats_.end());
+    parts_.outbox.withdraw(attempt_);
+  }
+  parts_.outbox.release(attempt_);
   co_await clean_up();
   phase_ = Phase::reporting;
   co_await wait_for_delivery();
@@ -433,6 +442,7 @@ SlotStatus TaskRun::status() const {
     out.lease_left = std::chrono::duration_cast<Millis>(beats_.fence() - now);
   }
   out.heartbeat_failures = beats_.failures();
+  out.lingers = lingers_;
   return out;
 }
 

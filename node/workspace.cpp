@@ -121,6 +121,8 @@ Result<void> Workspace::keep() {
     return from_errno(errno, "cannot rename the workspace " + path_.string());
   }
   path_ = kept;
+  // Its age counts from now, not from the task's first file.
+  ::futimens(lock_.get(), nullptr);
   lock_.reset();
   return {};
 }
@@ -129,7 +131,10 @@ Collected collect_workspaces(const fs::path& work_dir, const CollectRules& rules
   Collected out;
   std::vector<std::pair<SystemTime, fs::path>> kept;
   std::error_code failed;
-  for (const fs::directory_entry& entry : fs::directory_iterator(work_dir, failed)) {
+  // By increment(): a for over a range throws where a network's file system loses the folder.
+  fs::directory_iterator at(work_dir, failed);
+  for (; !failed && at != fs::directory_iterator(); at.increment(failed)) {
+    const fs::directory_entry& entry = *at;
     const std::string name = entry.path().filename().string();
     const bool is_kept = name.starts_with(kKept);
     if (!is_kept && !name.starts_with(kPrefix)) continue;

@@ -12,7 +12,7 @@ namespace pn::node {
 
 /// Until when a lease's runner may write: set by the heartbeats on the control loop, looked at by
 /// who writes on the transfer loop. A process that was stopped for longer than its lease (SIGSTOP,
-/// a laptop's lid, a frozen virtual machine) goes on where it was, and its uploads with it, before
+/// a frozen cgroup) goes on where it was, and its uploads with it, before
 /// any timer has told it that time has passed: so each piece that goes out asks the clock. Thread:
 /// any.
 class WriteFence final {

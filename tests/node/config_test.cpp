@@ -404,6 +404,11 @@ TEST_CASE("config: secrets may come from files, but not from both", "[node][conf
   CHECK(names(parse_config(environment, host()).faults, "REG_SECRET_FILE=/no/such/file"));
 
   const TempFile empty("\n");
+  // The secret itself under the wrong name: not shown again.
+  environment["REG_SECRET_FILE"] = "hunter2hunter2";
+  const std::vector<std::string> pasted = parse_config(environment, host()).faults;
+  CHECK(names(pasted, "a secret itself goes into REG_SECRET"));
+  CHECK_FALSE(names(pasted, "hunter2"));
   environment["REG_SECRET_FILE"] = empty.path.string();
   CHECK(names(parse_config(environment, host()).faults, "the file is empty"));
 }

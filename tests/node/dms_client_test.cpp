@@ -129,6 +129,18 @@ TEST_CASE("dms: no request goes out without a token", "[node][dms]") {
   CHECK(f.dms.calls.empty());
 }
 
+TEST_CASE("heartbeat_faults: a sign-in that fails says nothing of the lease",
+          "[node][dms][heartbeat_faults]") {
+  Fixture f;
+  DmsClient client = f.client();
+  // What DDS answers while it has lost its database; DMS was not even asked.
+  f.tokens.failure = Error(ErrorKind::restart, "registration_gone", "404");
+  const Result<LeaseUpdate> beat = f.loop.run(client.heartbeat(TaskId("t1"), "{}", ""));
+  REQUIRE_FALSE(beat.ok());
+  CHECK(beat.error().kind == ErrorKind::retry);
+  CHECK(f.dms.calls.empty());
+}
+
 TEST_CASE("dms: a lease that cannot be read is handed on with its id", "[node][dms]") {
   Fixture f;
   DmsClient client = f.client();

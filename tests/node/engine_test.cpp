@@ -36,6 +36,29 @@ Awaitable<Result<void>> for_ten_seconds(TaskContext& task) {
 
 }  // namespace
 
+TEST_CASE("control: --once takes no second task while its receipt is not taken",
+          "[node][engine][control]") {
+  EngineFixture f;
+  f.mode = RunMode::once;
+  f.add(succeed);
+  int refused = 0;
+  f.dms.on_receipt = [&](const FakeDms::Call&) {
+    return ++refused <= 3 ? Reply(503, std::string()) : Reply(200, Json::object());
+  };
+  f.offer("t1");
+  f.offer("t2");
+  f.start();
+  f.poll_until([&] { return refused == 1; });
+  for (int i = 0; i < 60 && !f.running->done(); ++i) {
+    f.loop.advance(1s);
+    f.poll_until([] { return true; });
+  }
+  f.poll_until([&] { return f.running->done(); });
+  CHECK(refused == 4);
+  CHECK(f.polls() == 1);
+  CHECK(f.engine->end() == RunEnd::completed);
+}
+
 TEST_CASE("engine: after work it polls at once, and a task costs three requests",
           "[node][engine]") {
   EngineFixture f;

@@ -89,6 +89,18 @@ TEST_CASE("workspace: a folder that cannot be made is the task's failure", "[nod
   CHECK_THROWS_AS(workspace.open(), WorkspaceFailure);
 }
 
+TEST_CASE("gc: a failed folder's age counts from the failure", "[node][gc]") {
+  const pn::testing::TempFolder dir;
+  testing::FakeRng rng;
+  Workspace kept(dir.path, TaskId("long"), rng);
+  const fs::path made = kept.open();
+  // A task of three days put nothing new into the folder itself.
+  fs::last_write_time(made, fs::file_time_type::clock::now() - 72h);
+  REQUIRE(kept.keep().ok());
+  CHECK(collect_workspaces(dir.path, {.keep = 24h}, now()).old == 0);
+  CHECK(fs::exists(kept.path()));
+}
+
 TEST_CASE("gc: folders of the dead go at once, failed ones by age, others stay", "[node][gc]") {
   const pn::testing::TempFolder dir;
   testing::FakeRng rng;

@@ -82,6 +82,17 @@ TEST_CASE("health: each fault turns its own check red, and says why", "[node][he
           h.facts.poll_error = gone;
           h.facts.engine_reasons = {"polling fails"};
         }},
+       {"DMS takes neither polls nor the receipt of a task that is done",
+        "poll",
+        "waiting",
+        [=](Healthy& h) {
+          SlotStatus done = busy();
+          done.lingers = true;
+          h.status.slots = 1;
+          h.status.busy = {done};
+          h.facts.poll_error = gone;
+          h.facts.engine_reasons = {"polling fails"};
+        }},
        {"sign-in is refused",
         "token",
         "waiting",

@@ -160,6 +160,19 @@ TEST_CASE("lease: an accepted beat without an end extends by the lease's length"
   CHECK(core.fence() == kStart + 40s);
 }
 
+TEST_CASE("lease: answers without an end do not shorten it by their round trips", "[node][lease]") {
+  FakeRng rng;
+  LeaseCore core({}, rng);
+  core.granted(kStart, kStart, 30s);
+  SteadyTime now = kStart;
+  for (int i = 0; i < 500; ++i) {
+    core.sending();
+    core.accepted(now, now + 150ms, std::nullopt);
+    REQUIRE(core.ttl() == 30s);
+    now = core.next_beat();
+  }
+}
+
 TEST_CASE("lease: times that make no sense mean now, not a tight loop and not a loss",
           "[node][lease]") {
   FakeRng rng;

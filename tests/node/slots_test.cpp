@@ -214,4 +214,33 @@ TEST_CASE("breaker: a capability that fails is leased once a window, the others 
   CHECK(f.metrics.text().find("posenode_breaker") != std::string::npos);
 }
 
+TEST_CASE("breaker: failures are quick also when their receipts are taken late",
+          "[node][breaker]") {
+  testing::EngineFixture f;
+  f.config.max_concurrency = 1;
+  f.add([](TaskContext&) -> Awaitable<Result<void>> {
+    co_return Error(ErrorKind::internal, "gpu_gone", "there is no GPU");
+  });
+  f.dms.on_receipt = [](const testing::FakeDms::Call&) { return Reply(503, std::string()); };
+  for (int i = 0; i < 20; ++i) f.offer("t" + std::to_string(i));
+  f.start();
+  for (int i = 0; i < 50; ++i) f.loop.advance(1s);
+  CHECK(f.logged("breaker.opened"));
+  CHECK(f.dms.claims.size() >= 13);
+}
+
+TEST_CASE("disk_guard: nothing is leased while no outcome can be kept", "[node][disk_guard]") {
+  testing::EngineFixture f;
+  f.add([](TaskContext&) -> Awaitable<Result<void>> { co_return Result<void>(); });
+  f.journal.failure = Error(ErrorKind::full, "state_full", "no space left");
+  f.start();
+  f.loop.advance(30s);
+  CHECK(f.polls() == 0);
+  REQUIRE(f.engine->reasons().size() == 1);
+  CHECK(f.engine->reasons()[0].find("STATE_DIR takes no writes") != std::string::npos);
+  f.journal.failure.reset();
+  f.loop.advance(3s);
+  CHECK(f.polls() >= 1);
+}
+
 }  // namespace pn::node

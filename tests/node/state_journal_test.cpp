@@ -79,7 +79,11 @@ struct JournalFixture {
     return *out;
   }
   void flush() {
-    const Started flushing(loop, journal->flush());
+    const auto flush = [&]() -> Awaitable<void> {
+      const Result<void> written = co_await journal->flush();
+      static_cast<void>(written);
+    };
+    const Started flushing(loop, flush());
     wait([&] { return flushing.done(); });
     REQUIRE(flushing.done());
   }

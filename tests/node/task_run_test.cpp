@@ -265,6 +265,35 @@ TEST_CASE("task: a lost or fenced lease stops the runner and sends no receipt", 
   CHECK(f.workspaces() == 1);  // worth a look
 }
 
+TEST_CASE("outbox_outage24h: an outcome is on disk before the last beats are tried",
+          "[node][task][outbox_outage24h]") {
+  NodeFixture f;
+  bool away = false;
+  f.dms.on_heartbeat = [&](const Json&) { return away ? Reply::hang() : f.renewed(); };
+  f.dms.on_receipt = [&](const FakeDms::Call&) {
+    return away ? Reply(503, std::string()) : Reply(200, Json::object());
+  };
+  f.add([&](TaskContext& task) -> Awaitable<Result<void>> {
+    away = true;
+    task.progress(R"({"pct":100})");
+    co_return Result<void>();
+  });
+  Running running(f);
+  f.poll_until([&] { return running.task.status().phase == "flushing"; });
+  const auto stored = f.journal.rows.begin();
+  REQUIRE(stored != f.journal.rows.end());
+  CHECK(stored->second.state == RowState::pending);
+  CHECK(stored->second.outcome == Outcome::completed);
+  // The lease ends before the server is back: what was done within it is told all the same.
+  for (int i = 0; i < 60; ++i) f.loop.advance(1s);
+  CHECK(running.op.done());
+  CHECK(f.journal.rows.size() == 1);
+  away = false;
+  for (int i = 0; i < 60 && !f.journal.rows.empty(); ++i) f.loop.advance(1s);
+  CHECK(f.journal.rows.empty());
+  CHECK(f.dms.of("complete").size() >= 1);
+}
+
 TEST_CASE("task: a lease that is gone at the first heartbeat is dropped", "[node][task]") {
   NodeFixture f;
   bool started = false;
