@@ -7,6 +7,7 @@
 #include "base/deadline.hpp"
 #include "base/event.hpp"
 #include "base/ids.hpp"
+#include "base/log.hpp"
 #include "base/nursery.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"

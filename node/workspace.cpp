@@ -82,6 +82,21 @@ bool crowded(const fs::path& work_dir, const CollectRules& rules) {
          used * 100 > space.capacity * static_cast<std::uintmax_t>(rules.max_used_pct);
 }
 
+bool is_kept(const fs::path& path) { return path.filename().string().starts_with(kKept); }
+
+/// What is named like a workspace. By increment(): a for over the range throws where a network's
+/// file system loses the folder in the middle.
+std::vector<fs::path> folders_of(const fs::path& work_dir) {
+  std::vector<fs::path> out;
+  std::error_code failed;
+  fs::directory_iterator at(work_dir, failed);
+  for (; !failed && at != fs::directory_iterator(); at.increment(failed)) {
+    const bool ours = at->path().filename().string().starts_with(kPrefix) || is_kept(at->path());
+    if (ours) out.push_back(at->path());
+  }
+  return out;
+}
+
 }  // namespace
 
 Workspace::Workspace(const fs::path& work_dir, const TaskId& task, Rng& rng)
@@ -130,32 +145,25 @@ Result<void> Workspace::keep() {
 Collected collect_workspaces(const fs::path& work_dir, const CollectRules& rules, SystemTime now) {
   Collected out;
   std::vector<std::pair<SystemTime, fs::path>> kept;
-  std::error_code failed;
-  // By increment(): a for over a range throws where a network's file system loses the folder.
-  fs::directory_iterator at(work_dir, failed);
-  for (; !failed && at != fs::directory_iterator(); at.increment(failed)) {
-    const fs::directory_entry& entry = *at;
-    const std::string name = entry.path().filename().string();
-    const bool is_kept = name.starts_with(kKept);
-    if (!is_kept && !name.starts_with(kPrefix)) continue;
-    const UniqueFd folder = open_folder(entry.path());
+  for (const fs::path& path : folders_of(work_dir)) {
+    const UniqueFd folder = open_folder(path);
     if (!folder || ::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) continue;
-    if (!is_kept) {
-      if (remove_folder(entry.path())) ++out.dead;
+    if (!is_kept(path)) {
+      out.dead += remove_folder(path) ? 1 : 0;
       continue;
     }
     const std::optional<SystemTime> changed = changed_at(folder.get());
     if (!changed) continue;
-    if (now - *changed >= rules.keep) {
-      if (remove_folder(entry.path())) ++out.old;
+    if (now - *changed < rules.keep) {
+      kept.emplace_back(*changed, path);
     } else {
-      kept.emplace_back(*changed, entry.path());
+      out.old += remove_folder(path) ? 1 : 0;
     }
   }
   std::sort(kept.begin(), kept.end());
   for (const auto& [changed, path] : kept) {
     if (!crowded(work_dir, rules)) break;
-    if (remove_folder(path)) ++out.crowded;
+    out.crowded += remove_folder(path) ? 1 : 0;
   }
   return out;
 }
