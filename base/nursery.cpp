@@ -18,6 +18,7 @@
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -142,9 +143,67 @@ Awaitable<void> shielded(Awaitable<void> op) {
 }
 
 namespace detail {
+namespace {
+
+/// A coroutine on another loop, as its two loops see it. Asio's own way (co_spawn with
+/// use_awaitable) posts a cancellation to that loop with a pointer into the caller's frame, which
+/// is gone when the coroutine ended at the same moment; here both hold on to this.
+struct Remote : std::enable_shared_from_this<Remote> {
+  Remote(Executor there_, const Executor& here_)
+      : there(std::move(there_)),
+        here(here_),
+        ended(here_, std::chrono::steady_clock::time_point::max()) {}
+
+  void start(Awaitable<void> op) {
+    asio::co_spawn(there,
+                   std::move(op),
+                   asio::bind_cancellation_slot(
+                       signal.slot(), [self = shared_from_this()](std::exception_ptr thrown) {
+                         self->over = true;
+                         asio::post(self->here, [self, thrown = std::move(thrown)] {
+                           self->done = true;
+                           self->failure = thrown;
+                           self->ended.cancel();
+                         });
+                       }));
+  }
+
+  void cancel() {
+    asio::post(there, [self = shared_from_this()] {
+      if (!self->over) self->signal.emit(asio::cancellation_type::terminal);
+    });
+  }
+
+  const Executor there;
+  const Executor here;
+  // `there`'s
+  asio::cancellation_signal signal;
+  bool over = false;
+  // `here`'s
+  asio::steady_timer ended;
+  bool done = false;
+  std::exception_ptr failure;
+};
+
+}  // namespace
 
 Awaitable<void> run_on(Executor executor, Awaitable<void> op) {
-  co_await asio::co_spawn(executor, std::move(op), asio::use_awaitable);
+  const Executor here = co_await asio::this_coro::executor;
+  const auto remote = std::make_shared<Remote>(std::move(executor), here);
+  remote->start(std::move(op));
+  // As in join().
+  const bool throws = co_await asio::this_coro::throw_if_cancelled();
+  co_await asio::this_coro::throw_if_cancelled(false);
+  bool told = false;
+  while (!remote->done) {
+    const auto caller = co_await asio::this_coro::cancellation_state;
+    if (caller.cancelled() != asio::cancellation_type::none && !std::exchange(told, true)) {
+      remote->cancel();
+    }
+    co_await remote->ended.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
+  co_await asio::this_coro::throw_if_cancelled(throws);
+  if (remote->failure) std::rethrow_exception(remote->failure);
 }
 
 }  // namespace detail

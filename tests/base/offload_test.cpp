@@ -71,6 +71,27 @@ TEST_CASE("offload: cancellation waits for the worker", "[base][mt]") {
   CHECK(started.failed());
 }
 
+TEST_CASE("run_on: what ends while it is cancelled leaves nothing behind", "[base][mt]") {
+  TestLoop loop;
+  ThreadPool there("test", 1);
+  std::atomic<bool> go{false};
+  const auto soon = [&]() -> Awaitable<void> {
+    while (!go) std::this_thread::yield();
+    co_return;
+  };
+  for (int i = 0; i < 3000; ++i) {
+    go = false;
+    testing::Started started(loop, run_on(there.executor(), soon()));
+    loop.poll();
+    go = true;
+    started.cancel();
+    loop.context.restart();
+    while (!started.done() && loop.context.run_one() > 0) {
+    }
+    REQUIRE(started.done());
+  }
+}
+
 TEST_CASE("offload: stoppable work answers when nobody stops it", "[base][mt]") {
   TestLoop loop;
   ThreadPool pool("test", 1);

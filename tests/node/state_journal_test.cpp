@@ -116,12 +116,12 @@ TEST_CASE("state journal: a hundred who wait at once share few transactions",
   JournalFixture f;
   std::size_t done = 0;
   std::vector<std::unique_ptr<Started>> all;
+  const auto committing = [&f, &done](RowId row) -> Awaitable<void> {
+    const Result<void> result = co_await f.journal->commit(put(row));
+    CHECK(result.ok());
+    ++done;
+  };
   for (RowId id = 1; id <= 100; ++id) {
-    const auto committing = [&f, &done](RowId row) -> Awaitable<void> {
-      const Result<void> result = co_await f.journal->commit(put(row));
-      CHECK(result.ok());
-      ++done;
-    };
     all.push_back(std::make_unique<Started>(f.loop, committing(id)));
   }
   f.wait([&] { return done == 100; });
