@@ -120,39 +120,39 @@ bool same(const Needle& needle, char here, char wanted) {
   return (needle.base64 ? plain64(here) : here) == wanted;
 }
 
-std::optional<std::size_t> match_encoded(const Needle& needle,
-                                         std::size_t i,
-                                         std::string_view text,
-                                         std::size_t at);
+/// No place. An optional would say it better, but g++ 12 takes its return for uninitialized.
+constexpr std::size_t kNoMatch = std::string_view::npos;
 
-/// Where `needle`, from its byte `i` on, ends in `text` when it goes on at `at`; nothing when it
+std::size_t match_encoded(const Needle& needle,
+                          std::size_t i,
+                          std::string_view text,
+                          std::size_t at);
+
+/// Where `needle`, from its byte `i` on, ends in `text` when it goes on at `at`; kNoMatch when it
 /// does not. The end of the text may cut it off after kCutMatch bytes.
-std::optional<std::size_t> match(const Needle& needle,
-                                 std::size_t i,
-                                 std::string_view text,
-                                 std::size_t at) {
+std::size_t match(const Needle& needle, std::size_t i, std::string_view text, std::size_t at) {
   for (; i < needle.text.size(); ++i, ++at) {
-    if (at == text.size()) return i >= kCutMatch ? std::optional(at) : std::nullopt;
+    if (at == text.size()) return i >= kCutMatch ? at : kNoMatch;
     const char here = text[at];
     if (here == '%' || here == '\\' || here == '+') return match_encoded(needle, i, text, at);
-    if (!same(needle, here, needle.text[i])) return std::nullopt;
+    if (!same(needle, here, needle.text[i])) return kNoMatch;
   }
   return at;
 }
 
 /// The same, where the character at `at` may mean several.
-std::optional<std::size_t> match_encoded(const Needle& needle,
-                                         std::size_t i,
-                                         std::string_view text,
-                                         std::size_t at) {
+std::size_t match_encoded(const Needle& needle,
+                          std::size_t i,
+                          std::string_view text,
+                          std::size_t at) {
   const char wanted = needle.text[i];
   for (const Unit& unit : units(text, at)) {
     if (unit.cut && i >= kCutMatch) return text.size();
     if (unit.end == 0 || !same(needle, unit.c, wanted)) continue;
-    const std::optional<std::size_t> end = match(needle, i + 1, text, unit.end);
-    if (end) return end;
+    const std::size_t end = match(needle, i + 1, text, unit.end);
+    if (end != kNoMatch) return end;
   }
-  if (wanted != '\\' || text[at] != '\\') return std::nullopt;
+  if (wanted != '\\' || text[at] != '\\') return kNoMatch;
   // A run of backslashes is one, however often each is escaped.
   while (i < needle.text.size() && needle.text[i] == '\\') ++i;
   while (at < text.size() && text[at] == '\\') ++at;
@@ -299,13 +299,13 @@ struct Redactor::Impl {
     if (bucket == index.end()) return std::nullopt;
     std::optional<std::size_t> best;
     for (const Needle* needle : bucket->second) {
-      std::optional<std::size_t> end = match(*needle, 0, text, at);
-      if (!end) continue;
-      if (needle->goes_on) end = token_end(text, *end);
+      std::size_t end = match(*needle, 0, text, at);
+      if (end == kNoMatch) continue;
+      if (needle->goes_on) end = token_end(text, end);
       // Escaped, its last backslash is several.
       const bool open_end = needle->text.back() == '\\';
-      while (open_end && *end < text.size() && text[*end] == '\\') ++*end;
-      if (!best || *best < *end) best = end;
+      while (open_end && end < text.size() && text[end] == '\\') ++end;
+      if (!best || *best < end) best = end;
     }
     return best;
   }
