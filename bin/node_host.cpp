@@ -36,6 +36,7 @@ node::Host this_host() {
   SystemRng rng;
   node::Host host;
   host.root = ::geteuid() == 0;
+  host.cores = std::max(1U, std::thread::hardware_concurrency());
   host.build_version = kVersion;
   host.uuid = make_uuid(rng);
   return host;

@@ -138,6 +138,12 @@ void read_folders(SettingReader& reader, const Host& host, Config& config) {
   if (const auto value = reader.whole("INODE_MAX_USED_PCT")) {
     config.inode_max_used_pct = static_cast<int>(*value);
   }
+  if (const auto value = reader.whole("CACHE_MAX_GB")) {
+    config.cache_max_gb = static_cast<std::uint64_t>(*value);
+  }
+  if (const auto value = reader.whole("TASK_MAX_DISK_MB")) {
+    config.task_max_disk_mb = static_cast<std::uint64_t>(*value);
+  }
   read_duration(reader, "DRAIN_TIMEOUT_SECS", config.drain_timeout);
   read_duration(reader, "CANCEL_GRACE_SECS", config.cancel_grace);
 }
@@ -160,12 +166,26 @@ Secret<std::string> read_proxy(SettingReader& reader, std::string_view name) {
   return Secret<std::string>(value);
 }
 
-void read_network(SettingReader& reader, Config& config) {
-  read_duration(reader, "REQUEST_TIMEOUT_SECS", config.request_timeout);
+void read_transfers(SettingReader& reader, const Host& host, Config& config) {
   if (const auto value = reader.whole("TRANSFER_LOW_SPEED_BYTES")) {
     config.transfer_low_speed_bytes = static_cast<std::uint32_t>(*value);
   }
   read_duration(reader, "TRANSFER_LOW_SPEED_SECS", config.transfer_low_speed_time);
+  if (const auto value = reader.whole("DOWNLOAD_PARALLEL")) {
+    config.download_parallel = static_cast<std::size_t>(*value);
+  }
+  constexpr unsigned kMostByDefault = 8;
+  config.upload_parallel = std::clamp(host.cores, 1U, kMostByDefault);
+  if (const auto value = reader.whole("UPLOAD_PARALLEL")) {
+    config.upload_parallel = static_cast<std::size_t>(*value);
+  }
+  if (const auto value = reader.whole("UPLOAD_PART_RETRIES")) {
+    config.upload_part_retries = static_cast<int>(*value);
+  }
+}
+
+void read_network(SettingReader& reader, Config& config) {
+  read_duration(reader, "REQUEST_TIMEOUT_SECS", config.request_timeout);
   config.allow_plain_http = reader.flag("ALLOW_PLAIN_HTTP");
   if (const auto value = reader.text("EXTRA_CA_FILE")) {
     config.extra_ca_file = *value;
@@ -210,6 +230,7 @@ ParsedConfig parse_config(const Environment& environment, const Host& host) {
   read_leases(reader, out.config);
   read_folders(reader, host, out.config);
   read_network(reader, out.config);
+  read_transfers(reader, host, out.config);
   out.config.log_format = reader.choice("LOG_FORMAT") == 0 ? log::Format::json : log::Format::text;
   constexpr log::Level kLevels[] = {
       log::Level::debug, log::Level::info, log::Level::warn, log::Level::error};

@@ -57,12 +57,17 @@ struct Config {
   std::uint64_t disk_min_free_mb = 2048;
   int disk_max_used_pct = 90;
   int inode_max_used_pct = 80;
+  std::uint64_t cache_max_gb = 20;        ///< zero: no cache
+  std::uint64_t task_max_disk_mb = 0;     ///< zero: no limit
   std::chrono::seconds drain_timeout{0};  ///< zero: until done
   std::chrono::seconds cancel_grace{30};
 
   std::chrono::seconds request_timeout{60};
   std::uint32_t transfer_low_speed_bytes = 1024;
   std::chrono::seconds transfer_low_speed_time{30};
+  std::size_t download_parallel = 4;
+  std::size_t upload_parallel = 1;  ///< by default as many as there are cores, up to 8
+  int upload_part_retries = 10;
   bool allow_plain_http = false;
   std::filesystem::path extra_ca_file;  ///< empty: none
   Secret<std::string> https_proxy;      ///< empty: none; may hold a password
@@ -83,6 +88,7 @@ struct Config {
 /// What the defaults depend on besides the environment; bin finds it out.
 struct Host {
   bool root = false;
+  unsigned cores = 1;
   std::string build_version;  ///< semver
   std::string uuid;           ///< random, for CLIENT_ID
 };

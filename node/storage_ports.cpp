@@ -50,6 +50,7 @@ Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
   options.low_speed_bytes = config_.transfer_low_speed_bytes;
   options.low_speed_time = config_.transfer_low_speed_time;
   options.request_timeout = config_.request_timeout;
+  options.part_retries = config_.upload_part_retries;
   TaskPorts out;
   out.http = std::make_unique<FencedHttp>(parts_.transfer_http, parts_.clock, order.fence);
   const auto client =

@@ -29,7 +29,7 @@ Environment least() {
   return {{"REG_SECRET", "s3cret"}, {"SECP256K1_PRIVHEX", kKey}, {"STATE_DIR", "/s"}};
 }
 
-Host host() { return {.root = false, .build_version = "0.1.0", .uuid = "u-u-i-d"}; }
+Host host() { return {.root = false, .cores = 16, .build_version = "0.1.0", .uuid = "u-u-i-d"}; }
 
 ParsedConfig with(const Environment& more) {
   Environment all = least();
@@ -219,6 +219,16 @@ std::vector<Row> rows() {
        [](const C& c) { return c.workspace_keep_failed == hours(0); },
        [](const C& c) { return c.workspace_keep_failed == hours(24); },
        {"-1", "x"}},
+      {"CACHE_MAX_GB",
+       "0",
+       [](const C& c) { return c.cache_max_gb == 0; },
+       [](const C& c) { return c.cache_max_gb == 20; },
+       {"-1", "0.5", "x"}},
+      {"TASK_MAX_DISK_MB",
+       "500",
+       [](const C& c) { return c.task_max_disk_mb == 500; },
+       [](const C& c) { return c.task_max_disk_mb == 0; },
+       {"-1", "x"}},
       {"DRAIN_TIMEOUT_SECS",
        "8",
        [](const C& c) { return c.drain_timeout == seconds(8); },
@@ -244,6 +254,21 @@ std::vector<Row> rows() {
        [](const C& c) { return c.transfer_low_speed_time == seconds(3); },
        [](const C& c) { return c.transfer_low_speed_time == seconds(30); },
        {"0", "x"}},
+      {"DOWNLOAD_PARALLEL",
+       "1",
+       [](const C& c) { return c.download_parallel == 1; },
+       [](const C& c) { return c.download_parallel == 4; },
+       {"0", "65", "x"}},
+      {"UPLOAD_PARALLEL",
+       "5",
+       [](const C& c) { return c.upload_parallel == 5; },
+       [](const C& c) { return c.upload_parallel == 8; },
+       {"0", "65", "x"}},
+      {"UPLOAD_PART_RETRIES",
+       "0",
+       [](const C& c) { return c.upload_part_retries == 0; },
+       [](const C& c) { return c.upload_part_retries == 10; },
+       {"-1", "x"}},
       {"ALLOW_PLAIN_HTTP",
        "TRUE",
        [](const C& c) { return c.allow_plain_http; },
