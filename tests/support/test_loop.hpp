@@ -6,12 +6,9 @@
 #include <chrono>
 #include <exception>
 #include <optional>
-#include <stdexcept>
 #include <utility>
 
-#include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 
 namespace pn::testing {
@@ -26,23 +23,11 @@ class TestLoop {
   Executor executor() { return context.get_executor(); }
 
   /// Runs everything that is ready.
-  void poll() {
-    context.restart();
-    context.poll();
-  }
+  void poll();
 
   /// Moves time on, stopping at each sleeper that comes due, so that chains of sleeps run as they
   /// would.
-  void advance(std::chrono::nanoseconds by) {
-    const SteadyTime end = clock.steady_now() + by;
-    poll();
-    while (clock.next_due() <= end) {
-      clock.advance(clock.next_due() - clock.steady_now());
-      poll();
-    }
-    clock.advance(end - clock.steady_now());
-    poll();
-  }
+  void advance(std::chrono::nanoseconds by);
 
   /// For code with real I/O: runs `op` to its end on the real reactor and answers its result.
   /// Throws what it threw, and when it takes longer than `limit`.
@@ -62,35 +47,13 @@ class TestLoop {
     out.emplace(co_await std::move(op));
   }
 
-  void run_void(Awaitable<void> op, std::chrono::seconds limit) {
-    bool done = false;
-    std::exception_ptr failure;
-    asio::co_spawn(context, std::move(op), [&](const std::exception_ptr& e) {
-      failure = e;
-      done = true;
-    });
-    const auto end = std::chrono::steady_clock::now() + limit;
-    context.restart();
-    while (!done && std::chrono::steady_clock::now() < end) {
-      if (context.run_one_until(end) == 0 && context.stopped()) break;
-    }
-    if (!done) throw std::runtime_error("the operation did not end in time");
-    if (failure) std::rethrow_exception(failure);
-  }
+  void run_void(Awaitable<void> op, std::chrono::seconds limit);
 };
 
 /// A coroutine started by a test, that can be cancelled and looked at.
 class Started {
  public:
-  Started(TestLoop& loop, Awaitable<void> op) {
-    asio::co_spawn(
-        loop.context,
-        std::move(op),
-        asio::bind_cancellation_slot(signal_.slot(), [this](const std::exception_ptr& e) {
-          failure_ = e;
-          done_ = true;
-        }));
-  }
+  Started(TestLoop& loop, Awaitable<void> op);
   Started(const Started&) = delete;
   Started& operator=(const Started&) = delete;
 
