@@ -191,7 +191,7 @@ Awaitable<Result<void>> Node::Impl::run() {
 void Node::Impl::start_services() {
   services.spawn("session", session->run());
   services.spawn("status", status_server->run());
-  services.spawn("control", control_server->run());
+  if (control_server) services.spawn("control", control_server->run());
   services.spawn("journal", journal->run());
   services.spawn("outbox", outbox->run());
   services.spawn("housekeeping", housekeeping->run());
@@ -214,8 +214,12 @@ Result<void> Node::Impl::open_doors() {
   standing.status_url = local_url(config.status_addr, status_server->port());
   auto control =
       make_control_server(parts.control, parts.clock, parts.logger, config.state_dir, *this);
-  if (!control) return std::move(control).error();
-  control_server = *std::move(control);
+  if (control) {
+    control_server = *std::move(control);
+  } else {
+    // Some network and FUSE file systems have no sockets; the work and the status page go on.
+    parts.logger.warn("control.unavailable", {log::field(control.error())});
+  }
   return {};
 }
 

@@ -155,6 +155,21 @@ TEST_CASE("control: without a node each command says so in one line, exit code 2
   CHECK(std::count(said.err.begin(), said.err.end(), '\n') == 1);
 }
 
+TEST_CASE("control: a node that has no socket is not called gone", "[bin][control]") {
+  Node node;
+  // Nothing can be bound there, as where a file system takes no sockets.
+  fs::create_directories(node.dir.file("state/control.sock/in-the-way"));
+  node.start_and_poll();
+  const ChildResult said = node.command({"status"});
+  CHECK(said.code == 2);
+  CHECK(said.err.find("a node runs with STATE_DIR=" + node.dir.file("state") +
+                      " and cannot be asked") != std::string::npos);
+  CHECK(said.err.find("control.unavailable") != std::string::npos);
+  node.child->signal(SIGTERM);
+  CHECK(node.end().code == 0);
+  CHECK(node.command({"status"}).code == 27);
+}
+
 TEST_CASE("control: a STATE_DIR deeper than a socket's name may be long", "[bin][control]") {
   Node node;
   node.settings["STATE_DIR"] = node.dir.file(std::string(60, 'a') + "/" + std::string(60, 'b'));

@@ -92,6 +92,20 @@ TEST_CASE("node: what is wrong with the set-up is said before anything is asked"
   CHECK(world.market.calls.empty());
 }
 
+TEST_CASE("node: without a control socket it works, and says why there is none",
+          "[node][e2e][mt][control]") {
+  World world;
+  world.add(succeed);
+  // As on a file system without sockets: nothing can be bound there.
+  std::filesystem::create_directories(world.config.state_dir / "control.sock/in-the-way");
+  world.market.offer("t1");
+  world.start();
+  REQUIRE(world.turn([&] { return world.market.of("/complete").size() == 1; }));
+  CHECK(world.logged("control.unavailable"));
+  CHECK(world.logged("control.sock"));
+  CHECK(world.node->status_port() != 0);
+}
+
 TEST_CASE("health: /livez, /readyz, /metrics and the page tell how it is",
           "[node][e2e][mt][health]") {
   World world;
