@@ -6,6 +6,7 @@
 #include "bin/doctor_report.hpp"
 #include "bin/folder_space.hpp"
 #include "node/config.hpp"
+#include "node/node_cache.hpp"
 #include "node/state_dir.hpp"
 
 #include <cerrno>
@@ -143,9 +144,9 @@ Awaitable<Running> examine_folders(Patient& patient) {
   patient.report.add(std::move(of_work));
 
   const std::function<std::vector<FolderSpace>()> measure = [state_path = config.state_dir,
-                                                             work_path = config.work_dir] {
-    return std::vector<FolderSpace>{folder_space("STATE_DIR", state_path),
-                                    folder_space("WORK_DIR", work_path)};
+                                                             work_path = config.work_dir,
+                                                             cache = node::cache_folder(config)] {
+    return node_folders(state_path, work_path, cache);
   };
   const Result<std::vector<FolderSpace>> spaces =
       co_await beside(patient.pool, patient.left(), measure);

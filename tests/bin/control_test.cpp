@@ -316,7 +316,9 @@ TEST_CASE("control: the status reads well in 80 columns, whatever the texts are"
          {"error", words},
          {"ended_at", "2026-11-20T12:00:00.000Z"},
          {"took_ms", 3000}}}},
-      {"disks", Json::array()}};
+      {"disks", Json::array()},
+      {"cache",
+       {{"path", "/w/cache"}, {"bytes", 5'000'000}, {"max_bytes", 21'474'836'480}, {"hits", 3}}}};
   const std::string text = bin::status_text(status, bin::Terminal{});
   check_fits(text, 80);
   for (const char* wanted : {"posenode 1.2.3, up 3 h\n",
@@ -326,6 +328,8 @@ TEST_CASE("control: the status reads well in 80 columns, whatever the texts are"
                              "  /spatial/sfm/v1  cleaning up, 90 s, lease 20 s, "
                              "2 heartbeats failed\n    features 3/10 photos\n    task t1\n",
                              "2 to be sent, the oldest for 90 s, 1 set aside",
+                             "  cache  4.8 MiB of 20.0 GiB, 3 inputs taken from it, 0 not in it\n"
+                             "    /w/cache\n",
                              "failed  /noop/v1, took 3 s\n"
                              "    bad_photo: a long"}) {
     INFO(text);

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -148,7 +149,11 @@ TEST_CASE("health: /livez, /readyz, /metrics and the page tell how it is",
   CHECK(metrics.headers.find("content-type") == "text/plain; version=0.0.4; charset=utf-8");
   CHECK(metrics.body.find("posenode_check_ok{check=\"poll\"} 1\n") != std::string::npos);
   CHECK(metrics.body.find("posenode_slots{state=\"all\"} 1\n") != std::string::npos);
-  CHECK((*parse_json(ask("/status.json").body))["state"] == "leasing");
+  CHECK(metrics.body.find("posenode_cache_bytes 0\n") != std::string::npos);
+  const Json status = *parse_json(ask("/status.json").body);
+  CHECK(status["state"] == "leasing");
+  CHECK(status["cache"]["path"] == (world.config.work_dir / "cache").string());
+  CHECK(status["cache"]["max_bytes"] == std::int64_t{20} << 30);
 
   const http::Response page = ask("/");
   CHECK(page.headers.find("content-type") == "text/html; charset=utf-8");
@@ -171,6 +176,7 @@ TEST_CASE("node: a failed task's workspace is kept and its path logged", "[node]
   REQUIRE(world.turn([&] { return world.logged("workspace.kept"); }));
   std::size_t kept = 0;
   for (const auto& entry : std::filesystem::directory_iterator(world.config.work_dir)) {
+    if (entry.path().filename() == "cache") continue;
     CHECK(std::filesystem::exists(entry.path() / "evidence"));
     ++kept;
   }
