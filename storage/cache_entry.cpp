@@ -26,7 +26,8 @@ namespace {
 time_t mark_of(std::string_view name) {
   constexpr time_t kYear2000 = 946'684'800;
   std::uint32_t seconds = 0;
-  std::from_chars(name.data(), name.data() + 7, seconds, 16);
+  const std::string_view digits = name.substr(0, 7);
+  std::from_chars(digits.data(), digits.data() + digits.size(), seconds, 16);
   return kYear2000 + static_cast<time_t>(seconds);
 }
 

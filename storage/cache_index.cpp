@@ -1,6 +1,7 @@
 #include "storage/cache_index.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>

@@ -55,7 +55,7 @@ Result<bool> InputCache::take(const ItemVersion& version, const fs::path& path) 
   const CacheFolder::Entry entry = folder.find(name, version.size);
   bool hit = entry.standing == Standing::good;
   if (hit) {
-    const Result<bool> brought = impl_->bring(entry.file.get(), name, path);
+    Result<bool> brought = impl_->bring(entry.file.get(), name, path);
     if (!brought.ok()) return brought;
     hit = *brought;
     if (!hit) ::unlink(path.c_str());
@@ -118,7 +118,7 @@ Result<void> InputCache::keep(const ItemVersion& version, const fs::path& path) 
     return {};
   }
   if (folder.links(found.st_dev)) {
-    const Result<void> sealed = seal(source.get(), name);
+    Result<void> sealed = seal(source.get(), name);
     if (!sealed.ok()) return sealed;
     const Result<bool> linked = folder.link(path, name, version.size);
     if (!linked.ok()) return linked.error();
