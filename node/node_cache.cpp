@@ -6,11 +6,11 @@
 #include "node/disk_guard.hpp"
 #include "storage/input_cache.hpp"
 
-#include <algorithm>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <system_error>
+#include <utility>
 
 namespace pn::node {
 
