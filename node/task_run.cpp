@@ -26,7 +26,6 @@
 #include "storage/ports.hpp"
 
 #include <chrono>
-#include <cstddef>
 #include <exception>
 #include <functional>
 #include <optional>
