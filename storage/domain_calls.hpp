@@ -21,6 +21,8 @@
 
 namespace pn::storage {
 
+class InputCache;
+
 /// What the domain servers said of their limits, kept for 60 s: shared by the clients of one loop,
 /// so that not every task asks anew.
 class LimitsCache final {
@@ -55,6 +57,7 @@ struct DomainClientParts {
   Rng& rng;
   LimitsCache& limits;
   log::Logger logger{};
+  InputCache* cache = nullptr;  ///< null: inputs are fetched each time
 };
 
 /// Pauses between the tries of one thing, until its tries or its time are used up.

@@ -253,6 +253,7 @@ TEST_CASE("cli: run --check says what a node would do, and asks nobody", "[bin][
   CHECK(plan["capabilities"][0]["slots"] == 2);
   CHECK(plan["capabilities"][2]["ready"] == false);
   CHECK(plan["folders"].size() == 2);
+  CHECK(plan["cache_max_gb"] == 20);
   CHECK(plan["secrets"][0] == "REG_SECRET from " + folder.file("node.env"));
   CHECK(plan["secrets"][1] ==
         "SECP256K1_PRIVHEX from SECP256K1_PRIVHEX_FILE=" + folder.file("key"));
@@ -262,6 +263,8 @@ TEST_CASE("cli: run --check says what a node would do, and asks nobody", "[bin][
   const ChildResult text = posenode(check, settings);
   CHECK(text.code == 0);
   CHECK(text.out.find("capability    /a/v1, at most 2 at a time\n") != std::string::npos);
+  CHECK(text.out.find("cache         " + folder.file("state/work/cache, at most 20 GiB\n")) !=
+        std::string::npos);
   CHECK(text.out.find("reg-s3cret-value") == std::string::npos);
 
   settings["ENABLE_NOOP"] = "false";

@@ -1,0 +1,20 @@
+#pragma once
+
+#include "base/result.hpp"
+
+#include <cstdint>
+
+namespace pn::storage {
+
+// One file's content for another file, by descriptors. All block.
+
+/// Whether files of this folder (open) can share their blocks: Btrfs, XFS, bcachefs.
+bool can_clone(int folder);
+/// All of `from` becomes the content of `to`, as a reflink: at once, and neither sees what is
+/// written to the other. False where the file systems do not do that.
+bool clone_content(int from, int to);
+/// `size` bytes of `from`, to an empty file or one that is to be overwritten. Kind `corrupt`, code
+/// "file_changed", when it has fewer.
+Result<void> copy_content(int from, int to, std::uint64_t size);
+
+}  // namespace pn::storage
