@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "base/nursery.hpp"
 #include "base/offload.hpp"
+#include "base/redactor.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "http/server.hpp"
@@ -313,6 +314,7 @@ Vitals Node::Impl::vitals() const {
   out.line = now.state + ", " + std::to_string(taken_slots(now)) + " of " +
              std::to_string(now.slots) + " slots busy";
   if (!now.reasons.empty() && now.state != "full") out.line += ": " + now.reasons.front();
+  parts.logger.redactor().apply(out.line);
   return out;
 }
 
