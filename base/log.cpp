@@ -170,6 +170,11 @@ void Logger::hide(const Secret<std::string>& token) const {
   if (core_) core_->redactor->add(token);
 }
 
+const Redactor& Logger::redactor() const {
+  static const Redactor told_nothing;
+  return core_ ? *core_->redactor : told_nothing;
+}
+
 Logger Logger::with(Fields fields) const {
   Logger out = *this;
   auto all = bound_ ? *bound_ : std::vector<Field>();

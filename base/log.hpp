@@ -98,6 +98,9 @@ class Logger {
 
   /// A token that must never stand in a line: told to the redactor.
   void hide(const Secret<std::string>& token) const;
+  /// For other text that leaves the process. Of a Logger that writes nothing: one that was told
+  /// nothing.
+  [[nodiscard]] const Redactor& redactor() const;
 
  private:
   struct Core;

@@ -32,6 +32,7 @@ struct ThreadPool::Impl {
   asio::io_context context;
   asio::executor_work_guard<asio::io_context::executor_type> guard;
   std::vector<std::thread> threads;
+  std::atomic<std::size_t> busy{0};
 };
 
 ThreadPool::ThreadPool(std::string_view name, std::size_t threads)
@@ -52,15 +53,26 @@ ThreadPool::~ThreadPool() {
 
 Executor ThreadPool::executor() const { return impl_->context.get_executor(); }
 
+std::size_t ThreadPool::busy() const { return impl_->busy; }
+
 namespace detail {
 namespace {
 Awaitable<void> call(const std::function<void()>& work) {
   work();
   co_return;
 }
+
+struct Counted {
+  explicit Counted(std::atomic<std::size_t>& c) : count(c) { ++count; }
+  ~Counted() { --count; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+  std::atomic<std::size_t>& count;
+};
 }  // namespace
 
 Awaitable<void> run_on_pool(ThreadPool& pool, const std::function<void()>& work) {
+  const Counted counted(pool.impl_->busy);
   const Executor executor = pool.executor();
   co_await asio::co_spawn(
       executor,

@@ -3,6 +3,7 @@
 #include "base/awaitable.hpp"
 
 #include <atomic>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -12,6 +13,17 @@
 #include <utility>
 
 namespace pn {
+
+class ThreadPool;
+namespace detail {
+/// Runs `work` on the pool, then resumes here. Not interruptible: `work` may hold references to the
+/// caller's frame.
+Awaitable<void> run_on_pool(ThreadPool& pool, const std::function<void()>& work);
+/// The same; cancellation of the caller sets `stop`, and is thrown when `work` has returned.
+Awaitable<void> run_on_pool(ThreadPool& pool,
+                            const std::function<void()>& work,
+                            std::atomic<bool>& stop);
+}  // namespace detail
 
 /// Threads for what may block or compute: file I/O, hashing, archives, SQL. Joined by the
 /// destructor.
@@ -24,21 +36,14 @@ class ThreadPool final {
   ThreadPool& operator=(const ThreadPool&) = delete;
 
   [[nodiscard]] Executor executor() const;
+  /// What was offloaded here and has not returned. Thread: any.
+  [[nodiscard]] std::size_t busy() const;
 
  private:
+  friend Awaitable<void> detail::run_on_pool(ThreadPool& pool, const std::function<void()>& work);
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-namespace detail {
-/// Runs `work` on the pool, then resumes here. Not interruptible: `work` may hold references to the
-/// caller's frame.
-Awaitable<void> run_on_pool(ThreadPool& pool, const std::function<void()>& work);
-/// The same; cancellation of the caller sets `stop`, and is thrown when `work` has returned.
-Awaitable<void> run_on_pool(ThreadPool& pool,
-                            const std::function<void()>& work,
-                            std::atomic<bool>& stop);
-}  // namespace detail
 
 /// Runs `fn()` on a pool's thread and answers what it returned, or rethrows what it threw. Returns
 /// only when the worker is done, whatever is cancelled meanwhile, so `fn` may refer to the caller's

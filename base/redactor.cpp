@@ -31,6 +31,7 @@ constexpr std::size_t kMostKept = 64;    // secrets
 constexpr std::size_t kMostAdded = 512;  // secrets
 constexpr std::size_t kSieve = 16 * 1024;
 constexpr std::string_view kInstead = "[redacted]";
+constexpr std::string_view kCut = "...";  // where somebody cut a text
 
 /// One form of a secret.
 struct Needle {
@@ -376,7 +377,23 @@ void Redactor::add(const Secret<std::string>& secret) {
   impl_->enter(impl_->added.back().group);
 }
 
-void Redactor::apply(std::string& text) const {
+void Redactor::apply(std::string& text, Hex hex) const {
+  apply_whole(text, hex);
+  if (text.find(kCut) == std::string::npos) return;
+  // Each piece by itself, because a secret that was cut off is one at the end of a text alone.
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t cut = std::min(text.find(kCut, at), text.size());
+    std::string piece = text.substr(at, cut - at);
+    apply_whole(piece, hex);
+    out += piece;
+    out += std::string_view(text).substr(cut, kCut.size());
+    at = cut + kCut.size();
+  }
+  text = std::move(out);
+}
+
+void Redactor::apply_whole(std::string& text, Hex hex) const {
   std::string out;
   std::size_t copied = 0;
   const std::string_view all = text;
@@ -389,7 +406,7 @@ void Redactor::apply(std::string& text) const {
       const std::optional<std::size_t> end = impl_->known(all, at);
       if (end) found = {.hide = at, .end = *end};
     }
-    if (found.end == 0) found = secret_shape(all, at);
+    if (found.end == 0) found = secret_shape(all, at, hex);
     if (found.end == 0) {
       ++at;
       continue;

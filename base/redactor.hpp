@@ -16,13 +16,20 @@ namespace pn {
 /// 1. Shapes, always on: `Bearer` and `Basic` credentials, JWTs, 64 or more hex digits, the user of
 ///    a URL, and the values of well-known names (`X-Amz-Signature=`, `"password":"`).
 /// 2. The secrets of this process, told by keep() and add(): as they are, percent-encoded,
-///    JSON-escaped, or in base64 (alone, or amid other bytes), also cut off at the end of the text.
+///    JSON-escaped, or in base64 (alone, or amid other bytes), also cut off at the end of the text
+///    or by a "...".
 ///
 /// What is shorter than 6 bytes is no secret and is not looked for. Memory is bounded: added ones
 /// beyond the newest 512 are forgotten, and of each the first 128 bytes are looked for, and taken
 /// out with all that follows of the same token. Thread: any.
 class Redactor final {
  public:
+  /// What 64 or more hex digits are, where they are no secret that it was told.
+  enum class Hex {
+    key,    ///< a private key, for all that can be said of a text for people
+    digest  ///< of bytes, in data of a program's: it stays
+  };
+
   Redactor();
   ~Redactor();
   Redactor(const Redactor&) = delete;
@@ -36,7 +43,7 @@ class Redactor final {
   void add(const Secret<std::string>& secret);
 
   /// Puts "[redacted]" where a secret stood. A name or a scheme before it stays.
-  void apply(std::string& text) const;
+  void apply(std::string& text, Hex hex = Hex::key) const;
   [[nodiscard]] std::string clean(std::string_view text) const {
     std::string out(text);
     apply(out);
@@ -47,6 +54,8 @@ class Redactor final {
   [[nodiscard]] std::size_t size() const;
 
  private:
+  void apply_whole(std::string& text, Hex hex) const;
+
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
@@ -57,6 +66,8 @@ struct Shape {
   std::size_t end = 0;  ///< 0: there is none
 };
 /// The shapes of net 1. Pure.
-Shape secret_shape(std::string_view text, std::size_t at);
+Shape secret_shape(std::string_view text, std::size_t at, Redactor::Hex hex);
+/// "password", "X-Amz-Signature": whose value is hidden.
+bool is_secret_name(std::string_view name);
 
 }  // namespace pn

@@ -107,21 +107,11 @@ constexpr std::array<std::string_view, 17> kNames{"access_token",
                                                   "signature",
                                                   "token"};
 
-bool secret_name(std::string_view name) {
-  if (name.empty() || name.size() > kLongestName) return false;
-  for (const std::string_view known : kNames) {
-    if (known.size() == name.size() && same(name, 0, known)) return true;
-  }
-  return same(name, 0, "x-amz-signature") || same(name, 0, "x-amz-security-token") ||
-         same(name, 0, "x-amz-credential") || same(name, 0, "x-goog-signature") ||
-         same(name, 0, "x-goog-credential");
-}
-
 /// name=value, as in a query: `at` is the "=".
 Shape parameter(std::string_view text, std::size_t at) {
   std::size_t begin = at;
   while (begin > 0 && at - begin <= kLongestName && word(text[begin - 1])) --begin;
-  if (!secret_name(text.substr(begin, at - begin))) return {};
+  if (!is_secret_name(text.substr(begin, at - begin))) return {};
   const std::size_t value = at + 1;
   const std::size_t end = run_end(text, value, [](char c) {
     return c > ' ' && c != '&' && c != '"' && c != '\'' && c != ';' && c != ',' && c != ')' &&
@@ -139,7 +129,7 @@ Shape member(std::string_view text, std::size_t at) {
   if (escaped) --end;
   std::size_t begin = end;
   while (begin > 0 && end - begin <= kLongestName && word(text[begin - 1])) --begin;
-  if (!secret_name(text.substr(begin, end - begin))) return {};
+  if (!is_secret_name(text.substr(begin, end - begin))) return {};
   std::size_t value = run_end(text, at + 1, [](char c) { return c == ' '; });
   value = run_end(text, value, [](char c) { return c == '\\'; });
   if (value == text.size() || text[value] != '"') return {};
@@ -157,7 +147,17 @@ Shape member(std::string_view text, std::size_t at) {
 
 }  // namespace
 
-Shape secret_shape(std::string_view text, std::size_t at) {
+bool is_secret_name(std::string_view name) {
+  if (name.empty() || name.size() > kLongestName) return false;
+  for (const std::string_view known : kNames) {
+    if (known.size() == name.size() && same(name, 0, known)) return true;
+  }
+  return same(name, 0, "x-amz-signature") || same(name, 0, "x-amz-security-token") ||
+         same(name, 0, "x-amz-credential") || same(name, 0, "x-goog-signature") ||
+         same(name, 0, "x-goog-credential");
+}
+
+Shape secret_shape(std::string_view text, std::size_t at, Redactor::Hex hex_is) {
   const char c = text[at];
   Shape out;
   switch (c) {
@@ -177,7 +177,7 @@ Shape secret_shape(std::string_view text, std::size_t at) {
     default:
       break;
   }
-  if (out.end == 0 && hex(c)) out = hex_key(text, at);
+  if (out.end == 0 && hex_is == Redactor::Hex::key && hex(c)) out = hex_key(text, at);
   return out;
 }
 

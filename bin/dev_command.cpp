@@ -255,10 +255,7 @@ int Dev::serve() {
   market_loop_.start();
 
   // Before anybody is told that they are there: who is told may stop them.
-  StopSignals signals(control_, [&](int count) {
-    if (count == 1) node_->cancel_tasks();
-    if (count >= 2) ::_exit(kExitForced);
-  });
+  StopSignals signals(control_, 2, [&](int) { node_->cancel_tasks(); });
   announce(invocation_, *market_, runners_, options_.write_env);
   std::exception_ptr failure;
   asio::co_spawn(control_, live(), [&](const std::exception_ptr& thrown) {

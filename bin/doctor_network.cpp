@@ -5,6 +5,7 @@
 #include "bin/beside.hpp"
 #include "bin/doctor.hpp"
 #include "bin/doctor_report.hpp"
+#include "bin/first_connection.hpp"
 #include "http/client.hpp"
 #include "http/types.hpp"
 #include "http/url.hpp"
@@ -21,9 +22,6 @@
 
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/redirect_error.hpp>
-#include <boost/asio/use_awaitable.hpp>
-#include <boost/system/error_code.hpp>
 #include <netdb.h>
 #include <sys/socket.h>
 
@@ -76,19 +74,10 @@ std::string list(const std::vector<Tcp::endpoint>& endpoints) {
   return out;
 }
 
-/// The first of them that takes a connection; else what the last one answered.
-Awaitable<Result<std::string>> connect_to(Executor executor, std::vector<Tcp::endpoint> endpoints) {
-  boost::system::error_code failed;
-  for (const Tcp::endpoint& endpoint : endpoints) {
-    Tcp::socket socket(executor);
-    auto token = asio::redirect_error(asio::use_awaitable, failed);
-    co_await socket.async_connect(endpoint, token);
-    if (!failed) co_return endpoint.address().to_string();
-    if (failed == asio::error::operation_aborted) {
-      throw boost::system::system_error(failed);  // the deadline, or the end of the command
-    }
-  }
-  co_return Error(ErrorKind::retry, "connect", failed.message());
+Awaitable<Result<std::string>> connect_to(Patient& patient, std::vector<AddressTry>& tries) {
+  const auto winner = co_await first_connection(patient.executor, patient.clock, tries);
+  if (!winner) co_return Error(ErrorKind::retry, "connect", failures_of(tries));
+  co_return tries[*winner].endpoint.address().to_string();
 }
 
 struct Target {
@@ -125,13 +114,16 @@ Finding unresolved(const Service& service, const Target& target, const std::stri
                  std::move(remedies));
 }
 
-Finding unconnected(const Service& service, const Target& target, const Error& error) {
-  const bool hangs = error.code == "deadline";
+Finding unconnected(const Service& service,
+                    const Target& target,
+                    const std::vector<AddressTry>& tries) {
+  const bool hangs = std::ranges::any_of(
+      tries, [](const AddressTry& one) { return one.begun && one.fault.empty(); });
   const std::string what = target.proxy ? "the proxy" : "the service";
   return failure(service.name + ".tcp",
                  Blame::temporary,
                  "connect to " + target.shown,
-                 hangs ? "no answer in time" : error.detail,
+                 failures_of(tries),
                  {hangs ? "a firewall here or there swallows the packets: let this machine reach " +
                               target.shown
                         : what + " is down, or the port in " + target.setting + " is wrong"});
@@ -207,16 +199,20 @@ Awaitable<Reached> examine_service(Patient& patient, Service service) {
   patient.report.add(
       fine(service.name + ".dns", "resolve " + target.at.host, list(resolved->endpoints)));
 
-  Awaitable<Result<std::string>> connecting = connect_to(patient.executor, resolved->endpoints);
+  std::vector<AddressTry> tries = in_turn(resolved->endpoints);
+  Awaitable<Result<std::string>> connecting = connect_to(patient, tries);
   const Result<std::string> connected =
       co_await with_deadline(patient.clock, patient.step(), std::move(connecting));
   if (!connected) {
-    patient.report.add(unconnected(service, target, connected.error()));
+    patient.report.add(unconnected(service, target, tries));
     patient.report.add(skipped(service.name + ".http", "there is no connection"));
     co_return out;
   }
-  patient.report.add(
-      fine(service.name + ".tcp", "connect to " + target.shown, "connected to " + *connected));
+  const std::string failed = failures_of(tries);
+  patient.report.add(fine(service.name + ".tcp",
+                          "connect to " + target.shown,
+                          "connected to " + *connected +
+                              (failed.empty() ? "" : "; other addresses failed: " + failed)));
 
   http::Request request(probe_url(service));
   request.timeout = patient.left();

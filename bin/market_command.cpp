@@ -27,7 +27,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 namespace pn::bin {
 namespace {
@@ -110,10 +109,9 @@ int market_command(Invocation invocation, MarketOptions options) {
   }
   // Before anybody is told that it is there: who is told may stop it.
   asio::cancellation_signal cut;
-  StopSignals signals(loop, [&](int count) {
+  StopSignals signals(loop, 3, [&](int count) {
     if (count == 1) (*market)->request_stop();
     if (count == 2) cut.emit(asio::cancellation_type::terminal);
-    if (count >= 3) ::_exit(kExitForced);
   });
   announce(invocation, **market, options, *held);
   if (!options.write_env.empty()) {

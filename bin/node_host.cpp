@@ -21,6 +21,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,7 +72,8 @@ Result<std::unique_ptr<NodeHost>> NodeHost::build(Executor control,
                                                   const std::vector<RunnerState>& runners,
                                                   log::Logger logger,
                                                   node::Supervisor* supervisor,
-                                                  node::RunMode mode) {
+                                                  node::RunMode mode,
+                                                  std::function<void(const node::Stuck&)> stuck) {
   auto impl = std::make_unique<Impl>(std::max(1U, std::thread::hardware_concurrency()));
   auto control_http = http::make_http_client(control, node::client_options(config));
   if (!control_http) return std::move(control_http).error();
@@ -82,20 +84,20 @@ Result<std::unique_ptr<NodeHost>> NodeHost::build(Executor control,
   impl->transfer_http = std::move(*transfer_http);
   impl->launcher = runners::make_process_launcher(impl->transfer.executor(), impl->clock);
   register_runners(runners, config, *impl->launcher, impl->registry);
-  node::NodeParts parts{.control = control,
-                        .transfer = impl->transfer.executor(),
-                        .compute = impl->compute,
-                        .io = impl->io,
-                        .clock = impl->clock,
-                        .rng = impl->rng,
-                        .control_http = *impl->control_http,
-                        .transfer_http = *impl->transfer_http,
-                        .registry = impl->registry,
-                        .logger = std::move(logger),
-                        .supervisor = supervisor,
-                        .runners_end_by = [launcher = impl->launcher.get()](SteadyTime at) {
-                          launcher->stop_by(at);
-                        }};
+  node::NodeParts parts{
+      .control = control,
+      .transfer = impl->transfer.executor(),
+      .compute = impl->compute,
+      .io = impl->io,
+      .clock = impl->clock,
+      .rng = impl->rng,
+      .control_http = *impl->control_http,
+      .transfer_http = *impl->transfer_http,
+      .registry = impl->registry,
+      .logger = std::move(logger),
+      .supervisor = supervisor,
+      .runners_end_by = [launcher = impl->launcher.get()](SteadyTime at) { launcher->stop_by(at); },
+      .stuck = std::move(stuck)};
   impl->node.emplace(std::move(parts), std::move(config), mode);
   impl->transfer.start();
   return std::unique_ptr<NodeHost>(new NodeHost(std::move(impl)));

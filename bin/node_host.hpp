@@ -7,9 +7,11 @@
 #include "bin/runner_set.hpp"
 #include "node/config.hpp"
 #include "node/engine.hpp"
+#include "node/node.hpp"
 #include "node/supervisor.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -22,14 +24,16 @@ node::Host this_host();
 /// control loop's thread, while that loop does not run.
 class NodeHost final {
  public:
-  /// `supervisor` outlives the node; null: nobody watches. Kind `rejected` when an HTTP client
-  /// cannot be made of the configuration.
-  static Result<std::unique_ptr<NodeHost>> build(Executor control,
-                                                 node::Config config,
-                                                 const std::vector<RunnerState>& runners,
-                                                 log::Logger logger,
-                                                 node::Supervisor* supervisor = nullptr,
-                                                 node::RunMode mode = node::RunMode::serve);
+  /// `supervisor` outlives the node; null: nobody watches. `stuck`: as node::NodeParts. Kind
+  /// `rejected` when an HTTP client cannot be made of the configuration.
+  static Result<std::unique_ptr<NodeHost>> build(
+      Executor control,
+      node::Config config,
+      const std::vector<RunnerState>& runners,
+      log::Logger logger,
+      node::Supervisor* supervisor = nullptr,
+      node::RunMode mode = node::RunMode::serve,
+      std::function<void(const node::Stuck&)> stuck = {});
   ~NodeHost();
   NodeHost(const NodeHost&) = delete;
   NodeHost& operator=(const NodeHost&) = delete;

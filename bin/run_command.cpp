@@ -12,11 +12,14 @@
 #include "bin/secret_sources.hpp"
 #include "bin/stop_signals.hpp"
 #include "bin/systemd_notify.hpp"
+#include "bin/tear_down.hpp"
 #include "bin/terminal.hpp"
 #include "node/config.hpp"
 #include "node/engine.hpp"
+#include "node/node.hpp"
 #include "node/supervisor.hpp"
 
+#include <chrono>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -26,7 +29,6 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <unistd.h>
 
 namespace pn::bin {
 namespace {
@@ -36,32 +38,50 @@ Awaitable<void> run_node(NodeHost& host, std::optional<Error>& refused) {
   if (!ended.ok()) refused = std::move(ended).error();
 }
 
-/// What `--once` comes to, and what it says of it.
-int outcome_of(node::RunEnd end) {
+struct Outcome {
+  int code = kExitInternal;
+  const char* says = "";  ///< of `--once`
+};
+
+Outcome outcome_of(node::RunEnd end) {
   switch (end) {
     case node::RunEnd::drained:
     case node::RunEnd::completed:
-      return kExitOk;
+      return {.code = kExitOk};
     case node::RunEnd::nothing:
-      complain("there is no work that this node could take now");
-      return kExitNotThere;
+      return {.code = kExitNotThere, .says = "there is no work that this node could take now"};
     case node::RunEnd::failed:
-      complain("the task failed; the log above says why");
-      return kExitJobFailed;
+      return {.code = kExitJobFailed, .says = "the task failed; the log above says why"};
     case node::RunEnd::canceled:
-      complain("the task's job was canceled");
-      return kExitJobCanceled;
+      return {.code = kExitJobCanceled, .says = "the task's job was canceled"};
     case node::RunEnd::lost:
-      complain("the lease was lost before the task had ended; another node has it");
-      return kExitTemporary;
+      return {.code = kExitTemporary,
+              .says = "the lease was lost before the task had ended; another node has it"};
     case node::RunEnd::unreachable:
-      complain("the marketplace cannot be reached; the log above says why");
-      return kExitTemporary;
+      return {.code = kExitTemporary,
+              .says = "the marketplace cannot be reached; the log above says why"};
     case node::RunEnd::refused:
-      complain("sign-in is refused; check REG_SECRET and SECP256K1_PRIVHEX");
-      return kExitSignIn;
+      return {.code = kExitSignIn,
+              .says = "sign-in is refused; check REG_SECRET and SECP256K1_PRIVHEX"};
   }
-  return kExitInternal;
+  return {};
+}
+
+int said(const Outcome& outcome) {
+  if (*outcome.says != '\0') complain(outcome.says);
+  return outcome.code;
+}
+
+/// For a disk that answers, closing files is a matter of milliseconds.
+constexpr std::chrono::seconds kClosing{5};
+
+/// A node that cannot end: what it did stays done, and nobody waits for it.
+[[noreturn]] void leave_stuck(const log::Logger& logger, int code, const node::Stuck& stuck) {
+  leave(code, [&] {
+    logger.error(
+        "node.stuck",
+        {{"waits_for", stuck.waits_for}, {"outcomes_kept", stuck.kept}, {"exit_code", code}});
+  });
 }
 
 /// None where the configuration cannot be used.
@@ -99,18 +119,22 @@ int run_command(Invocation invocation, RunMode mode) {
 
   const std::unique_ptr<node::Supervisor> supervisor = systemd_supervisor(invocation.environment);
   asio::io_context control(1);
-  Result<std::unique_ptr<NodeHost>> host =
-      NodeHost::build(control.get_executor(),
-                      std::move(config),
-                      runners,
-                      logger,
-                      supervisor.get(),
-                      mode == RunMode::once ? node::RunMode::once : node::RunMode::serve);
+  Result<std::unique_ptr<NodeHost>> host = std::unique_ptr<NodeHost>();
+  const auto stuck = [&](const node::Stuck& how) {
+    const int code = how.kept ? outcome_of((*host)->end()).code : kExitTemporary;
+    leave_stuck(logger, code, how);
+  };
+  host = NodeHost::build(control.get_executor(),
+                         std::move(config),
+                         runners,
+                         logger,
+                         supervisor.get(),
+                         mode == RunMode::once ? node::RunMode::once : node::RunMode::serve,
+                         stuck);
   if (!host) return failed(host.error());
-  StopSignals signals(control, [&](int count) {
+  StopSignals signals(control, 3, [&](int count) {
     if (count == 1) (*host)->request_stop();
     if (count == 2) (*host)->cancel_tasks();
-    if (count >= 3) ::_exit(kExitForced);
   });
   std::optional<Error> refused;
   std::exception_ptr failure;
@@ -120,8 +144,12 @@ int run_command(Invocation invocation, RunMode mode) {
   });
   control.run();
   if (failure) std::rethrow_exception(failure);
-  const int code = refused ? failed(*refused) : outcome_of((*host)->end());
-  host->reset();  // while a late signal is still counted, and does not end us with its own code
+  const int code = refused ? failed(*refused) : said(outcome_of((*host)->end()));
+  // Here, while a late signal is still counted, and does not end us with its own code.
+  const TearDownLimit limit(kClosing, code, [&logger, code] {
+    leave_stuck(logger, code, {.kept = true, .waits_for = "the files of STATE_DIR to be closed"});
+  });
+  host->reset();
   return code;
 }
 

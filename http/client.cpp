@@ -48,7 +48,7 @@ ErrorKind kind_of(int status) {
 }
 
 /// One line that is safe in a log and on a terminal: control characters become spaces, runs of
-/// spaces one, and the cut does not split a UTF-8 character.
+/// spaces one, and the cut, which "..." shows, does not split a UTF-8 character.
 std::string printable(std::string_view text) {
   std::string out;
   for (const char c : text) {
@@ -60,12 +60,15 @@ std::string printable(std::string_view text) {
     }
     if (out.size() > kDetailLimit) break;
   }
-  if (out.size() > kDetailLimit) {
+  const bool longer = out.size() > kDetailLimit;
+  if (longer) {
     std::size_t cut = kDetailLimit;
     while (cut > 0 && (static_cast<unsigned char>(out[cut]) & 0xC0U) == 0x80U) --cut;
     out.resize(cut);
   }
   if (out.ends_with(' ')) out.pop_back();
+  // Without it the redactor would not know that a secret was cut in two.
+  if (longer) out += "...";
   return out;
 }
 

@@ -215,7 +215,7 @@ Result<ReceiptReport> parse_fail(const Json& json) {
     report.meta = dump_json(*details);
     const auto retryable = details->find("retryable");
     if (retryable != details->end() && retryable->is_boolean() && !retryable->get<bool>()) {
-      report.retryable = Retryable::no;
+      report.retryable = false;
     }
     // What was uploaded before the failure stands in the receipt like that of a success.
     const auto artifacts = details->find("artifacts");

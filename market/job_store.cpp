@@ -8,6 +8,7 @@
 #include "market/task_rules.hpp"
 
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -51,6 +52,7 @@ struct NextReady {
     statement.prepare(std::string("SELECT ") + TaskFields::kColumns + ", " + SpecFields::kColumns +
                       kTasksAndJobs + kTheirSpecs +
                       " WHERE t.class_id = :c AND t.status = 'queued' AND t.deps_remaining = 0"
+                      " AND t.not_before_ms = 0"
                       " ORDER BY t.priority DESC, t.seq LIMIT 1");
     fields.bind(statement);
     spec.bind(statement);
@@ -77,6 +79,7 @@ struct TaskValues {
     token_expires = to_ms(row.token_expires);
     heartbeat = to_ms(row.state.last_heartbeat);
     cancel_requested = to_ms(row.state.cancel_requested);
+    not_before = to_ms(row.state.not_before);
     progress = row.progress;
     events = row.events;
     now = to_ms(time);
@@ -85,7 +88,7 @@ struct TaskValues {
   int attempts = 0;
   std::string status, node, lease, outcome, progress, events;
   long long seq = 0, leased = 0, expires = 0, token_expires = 0, heartbeat = 0;
-  long long cancel_requested = 0, now = 0;
+  long long cancel_requested = 0, not_before = 0, now = 0;
 };
 
 struct SaveTask {
@@ -93,8 +96,8 @@ struct SaveTask {
       : statement((s.prepare << "UPDATE tasks SET status = :s, attempts = :a, node_id = :n,"
                                 " lease_id = :l, last_outcome = :o, leased_ms = :b,"
                                 " lease_expires_ms = :e, token_expires_ms = :t,"
-                                " last_heartbeat_ms = :h, cancel_requested_ms = :c, updated_ms = :u"
-                                " WHERE seq = :q",
+                                " last_heartbeat_ms = :h, cancel_requested_ms = :c,"
+                                " not_before_ms = :w, updated_ms = :u WHERE seq = :q",
                    use(v.status),
                    use(v.attempts),
                    use(v.node),
@@ -105,6 +108,7 @@ struct SaveTask {
                    use(v.token_expires),
                    use(v.heartbeat),
                    use(v.cancel_requested),
+                   use(v.not_before),
                    use(v.now),
                    use(v.seq))) {}
   TaskValues v;
@@ -303,8 +307,8 @@ void JobStore::cancel_open(soci::session& session, long long job_seq, SystemTime
   // cancel() of task_rules for all of them at once.
   const long long now_ms = to_ms(now);
   session << "UPDATE tasks SET cancel_requested_ms = :c, updated_ms = :u, lease_expires_ms ="
-             " CASE status WHEN 'queued' THEN 0 ELSE lease_expires_ms END, status = 'canceled'"
-             " WHERE job_seq = :j AND status IN ('queued', 'leased', 'running')",
+             " CASE status WHEN 'queued' THEN 0 ELSE lease_expires_ms END, status = 'canceled',"
+             " not_before_ms = 0 WHERE job_seq = :j AND status IN ('queued', 'leased', 'running')",
       use(now_ms), use(now_ms), use(job_seq);
 }
 
@@ -321,6 +325,37 @@ std::vector<TaskId> JobStore::expired(soci::session& session, SystemTime now, in
                           into(id));
   rows.execute();
   while (rows.fetch()) out.emplace_back(id);
+  return out;
+}
+
+JobStore::Released JobStore::release_held(soci::session& session, SystemTime now) {
+  Released out;
+  const auto release = [&](long long after, long long until) {
+    Ready ready;
+    {
+      soci::statement rows =
+          (session.prepare << "SELECT class_id, count(*) FROM tasks WHERE status = 'queued'"
+                              " AND not_before_ms > :a AND not_before_ms <= :u GROUP BY class_id",
+           use(after),
+           use(until),
+           into(ready.class_id),
+           into(ready.count));
+      rows.execute();
+      while (rows.fetch()) out.ready.push_back(ready);
+    }
+    if (ready.count == 0) return;
+    session << "UPDATE tasks SET not_before_ms = 0 WHERE status = 'queued'"
+               " AND not_before_ms > :a AND not_before_ms <= :u",
+        use(after), use(until);
+  };
+  release(0, to_ms(now));
+  // No pause is that long: the clock was set back since.
+  release(to_ms(now + kLongestRetryPause), std::numeric_limits<long long>::max());
+  long long next = 0;
+  session << "SELECT ifnull(min(not_before_ms), 0) FROM tasks"
+             " WHERE status = 'queued' AND not_before_ms > 0",
+      into(next);
+  if (next > 0) out.next = from_ms(next);
   return out;
 }
 

@@ -113,6 +113,13 @@ class JobStore final {
   static void cancel_open(soci::session& session, long long job_seq, SystemTime now);
   static std::vector<TaskId> expired(soci::session& session, SystemTime now, int limit);
 
+  struct Released {
+    std::vector<Ready> ready;
+    std::optional<SystemTime> next;  ///< when there is more to release
+  };
+  /// Tasks whose pause after a failure is over can be claimed again.
+  static Released release_held(soci::session& session, SystemTime now);
+
  private:
   struct Hot;
   Hot& hot(soci::session& session);

@@ -70,11 +70,14 @@ Awaitable<Result<HeartbeatAnswer>> JobsService::heartbeat(HeartbeatReport report
 Awaitable<Result<void>> JobsService::finish(ReceiptReport report) {
   const SystemTime now = context_.clock.system_now();
   const std::string attempt_id = make_uuid(context_.rng);
+  const FailedAttempt failed{.retry = retry_of(report.retryable, report.reason),
+                             .at = now,
+                             .share = uniform(context_.rng, 0.0, 1.0)};
   Effects effects;
   // A refused receipt is an answer, not an Error of the write: that would undo its evidence.
   const std::function<Result<std::optional<Error>>(soci::session&)> work =
       [&](soci::session& s) -> Result<std::optional<Error>> {
-    return finish_now(s, report, attempt_id, now, effects);
+    return finish_now(s, report, attempt_id, failed, effects);
   };
   const auto refusal = co_await context_.database.write<std::optional<Error>>(work);
   if (!refusal.ok()) co_return refusal.error();
@@ -92,21 +95,21 @@ Awaitable<Result<void>> JobsService::finish(ReceiptReport report) {
                         {"node", report.who.node},
                         {"outcome", outcome},
                         {"reason", report.reason}});
-  queue_.announce(effects.ready);
+  announce(effects);
   co_return Result<void>();
 }
 
 std::optional<Error> JobsService::finish_now(soci::session& session,
                                              const ReceiptReport& report,
                                              const std::string& attempt_id,
-                                             SystemTime now,
+                                             const FailedAttempt& failed,
                                              Effects& effects) {
+  const SystemTime now = failed.at;
   auto task = store_.find_task(session, report.task);
   if (!task) return no_task();
   const std::string outcome = report.success ? "completed" : "failed";
-  Result<Ended> ended = report.success
-                            ? pn::market::complete(task->state, report.who)
-                            : pn::market::fail(task->state, report.who, report.retryable);
+  Result<Ended> ended = report.success ? pn::market::complete(task->state, report.who)
+                                       : pn::market::fail(task->state, report.who, failed);
   AttemptRow attempt;
   attempt.id = attempt_id;
   attempt.outcome = outcome;
@@ -144,7 +147,11 @@ void JobsService::apply_end(
     case Effect::nothing:
       return;
     case Effect::requeued:
-      effects.ready.push_back({task.class_id, 1});
+      if (task.state.not_before == SystemTime()) {
+        effects.ready.push_back({task.class_id, 1});
+      } else {
+        effects.held = task.state.not_before;
+      }
       return;
     case Effect::completed:
       if (task.has_edges) {
@@ -214,7 +221,7 @@ Awaitable<Result<int>> JobsService::sweep() {
   const Result<int> expired = co_await context_.database.write<int>(work);
   if (!expired.ok()) co_return expired.error();
   if (*expired > 0) context_.logger.warn("leases.expired", {{"count", *expired}});
-  queue_.announce(effects.ready);
+  announce(effects);
   co_return *expired;
 }
 

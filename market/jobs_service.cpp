@@ -64,7 +64,7 @@ Result<JobId> bind_key(soci::session& session,
 }  // namespace
 
 JobsService::JobsService(MarketContext& context, Executor executor)
-    : context_(context), queue_(std::move(executor)) {}
+    : context_(context), queue_(executor), sooner_(std::move(executor)) {}
 
 Result<void> JobsService::start() {
   auto classes = context_.database.write_now<std::vector<TaskClass>>(
@@ -72,6 +72,11 @@ Result<void> JobsService::start() {
   if (!classes.ok()) return std::move(classes).error();
   classes_.learn(std::move(*classes));
   return {};
+}
+
+void JobsService::announce(const Effects& effects) {
+  queue_.announce(effects.ready);
+  if (effects.held) release_by(*effects.held);
 }
 
 Awaitable<Result<JobId>> JobsService::submit(TokenClaims who,

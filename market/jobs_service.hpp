@@ -2,7 +2,9 @@
 
 #include "base/awaitable.hpp"
 #include "base/deadline.hpp"
+#include "base/event.hpp"
 #include "base/ids.hpp"
+#include "base/time.hpp"
 #include "market/claim_queue.hpp"
 #include "market/context.hpp"
 #include "market/job_queries.hpp"
@@ -41,7 +43,7 @@ struct ReceiptReport {
   TaskId task;
   Reporter who;
   bool success = false;
-  Retryable retryable = Retryable::yes;
+  bool retryable = true;
   std::string reason;
   std::string outputs = "[]";  ///< JSON array of ids
   std::string meta = "{}";     ///< JSON: what the node said besides
@@ -84,6 +86,10 @@ class JobsService final {
   /// Requeues or fails what has expired, and drops what was deleted. Answers how many expired.
   Awaitable<Result<int>> sweep();
 
+  /// Has tasks that failed claimed again once their pause is over; until cancelled
+  /// (jobs_retries.cpp).
+  Awaitable<void> release_retries();
+
   /// Waiting claims answer "no work".
   void stop_waiting() { queue_.stop(); }
 
@@ -91,6 +97,7 @@ class JobsService final {
   /// What a write changed beyond its own answer.
   struct Effects {
     std::vector<Ready> ready;
+    std::optional<SystemTime> held{};  ///< a task waits until then
   };
 
   // jobs_claims.cpp
@@ -98,6 +105,11 @@ class JobsService final {
   Awaitable<Result<std::optional<ClaimedRow>>> claim_once(NodeId node,
                                                           std::vector<long long> classes);
   Awaitable<void> reload_classes();
+
+  void announce(const Effects& effects);
+  // jobs_retries.cpp
+  void release_by(SystemTime when);
+  Awaitable<Result<void>> release_now();
 
   // On the writer thread.
   std::optional<ClaimedRow> claim_now(soci::session& session,
@@ -108,7 +120,7 @@ class JobsService final {
   std::optional<Error> finish_now(soci::session& session,
                                   const ReceiptReport& report,
                                   const std::string& attempt_id,
-                                  SystemTime now,
+                                  const FailedAttempt& failed,
                                   Effects& effects);
   void apply_end(
       soci::session& session, TaskRow& task, const Ended& ended, SystemTime now, Effects& effects);
@@ -123,6 +135,8 @@ class JobsService final {
   TaskClasses classes_;
   bool classes_behind_ = false;  ///< the last look failed: the sweep looks again
   std::unordered_map<NodeId, NodeTraits> nodes_;
+  Deadline release_at_{SteadyTime{}};  ///< the first look is made at the start
+  Event sooner_;                       ///< release_at_ is earlier than it was
   int sweeps_ = 0;
   JobStore store_;  // writer thread only
 };

@@ -208,6 +208,7 @@ const Bootstrapped& Market::bootstrapped() const { return impl_->first; }
 Awaitable<void> Market::run() {
   impl_->nursery.spawn("market server", impl_->serve());
   impl_->nursery.spawn("market sweep", impl_->sweep.run());
+  impl_->nursery.spawn("market retries", impl_->jobs.release_retries());
   impl_->nursery.spawn("market data clean-up", impl_->data->clean());
   co_await impl_->nursery.join();
 }

@@ -24,6 +24,7 @@ constexpr std::array kMigrations{
     Migration{.number = 1, .name = "identity", .sql = kIdentitySchema},
     Migration{.number = 2, .name = "jobs", .sql = kJobSchema},
     Migration{.number = 3, .name = "data", .sql = kDataSchema},
+    Migration{.number = 4, .name = "retries", .sql = kRetrySchema},
 };
 
 }  // namespace

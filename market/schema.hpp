@@ -103,4 +103,14 @@ CREATE TABLE idempotency(
   created_ms INTEGER NOT NULL, PRIMARY KEY(scope, key)) WITHOUT ROWID;
 )sql";
 
+inline constexpr std::string_view kRetrySchema = R"sql(
+-- A task that failed waits until then; 0: it does not. What waits stands in an index of its own, so
+-- that a claim still finds at the first entry what it may have, however many tasks wait.
+ALTER TABLE tasks ADD COLUMN not_before_ms INTEGER NOT NULL DEFAULT 0;
+DROP INDEX tasks_ready;
+CREATE INDEX tasks_ready ON tasks(class_id, priority DESC, seq)
+  WHERE status = 'queued' AND deps_remaining = 0 AND not_before_ms = 0;
+CREATE INDEX tasks_held ON tasks(not_before_ms) WHERE status = 'queued' AND not_before_ms > 0;
+)sql";
+
 }  // namespace pn::market

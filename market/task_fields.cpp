@@ -23,13 +23,14 @@ const char* const TaskFields::kColumns =
     "t.seq, t.job_seq, t.class_id, t.stage_no, t.id, t.priority, t.status, t.deps_remaining,"
     " t.attempts, t.max_attempts, t.node_id, t.lease_id, t.last_outcome, t.leased_ms,"
     " t.lease_expires_ms, t.token_expires_ms, t.last_heartbeat_ms, t.cancel_requested_ms,"
-    " t.progress, t.events, j.id, j.domain_id, j.organization_id, j.status, j.open_tasks,"
+    " t.not_before_ms, t.progress, t.events, j.id, j.domain_id, j.organization_id, j.status, "
+    "j.open_tasks,"
     " j.failed_tasks, j.has_edges";
 
 void TaskFields::bind(soci::statement& statement) {
   fetch_into(statement, seq, job_seq, class_id, stage_no, id, priority, status, deps);
   fetch_into(statement, attempts, max_attempts, node, lease, outcome, leased);
-  fetch_into(statement, expires, token_expires, heartbeat, cancel_requested);
+  fetch_into(statement, expires, token_expires, heartbeat, cancel_requested, not_before);
   fetch_into(statement, progress, events, job_id, domain, organization, job_status, open);
   fetch_into(statement, failed, has_edges);
 }
@@ -53,6 +54,7 @@ TaskRow TaskFields::row() const {
   out.state.lease_expires = from_ms(expires);
   out.state.last_heartbeat = from_ms(heartbeat);
   out.state.cancel_requested = from_ms(cancel_requested);
+  out.state.not_before = from_ms(not_before);
   out.token_expires = from_ms(token_expires);
   out.progress = progress;
   out.events = events;

@@ -26,7 +26,7 @@ struct TaskFields {
   [[nodiscard]] TaskRow row() const;
 
   long long seq = 0, job_seq = 0, class_id = 0, stage_no = 0, leased = 0, expires = 0;
-  long long token_expires = 0, heartbeat = 0, cancel_requested = 0;
+  long long token_expires = 0, heartbeat = 0, cancel_requested = 0, not_before = 0;
   int priority = 0, deps = 0, attempts = 0, max_attempts = 0, open = 0, failed = 0, has_edges = 0;
   std::string id, status, node, lease, outcome, progress, events;
   std::string job_id, domain, organization, job_status;

@@ -3,6 +3,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
@@ -58,10 +59,12 @@ Error lease_lost() {
 }
 
 /// What a failed or expired attempt leads to.
-Ended requeue_or_fail(TaskState next, LastOutcome outcome, Retryable retryable) {
+Ended requeue_or_fail(TaskState next, LastOutcome outcome, const FailedAttempt& how) {
   next.last_outcome = outcome;
-  const bool again = retryable == Retryable::yes && next.attempts < next.max_attempts;
+  const bool again = how.retry != Retry::never && next.attempts < next.max_attempts;
   next.status = again ? TaskStatus::queued : TaskStatus::failed;
+  const bool waits = again && how.retry == Retry::backed_off;
+  next.not_before = waits ? how.at + retry_pause(next.attempts, how.share) : SystemTime();
   return {.next = std::move(next), .effect = again ? Effect::requeued : Effect::failed};
 }
 
@@ -115,7 +118,7 @@ Result<TaskState> claim(const TaskState& task,
                         const LeaseId& lease,
                         SystemTime now,
                         std::chrono::seconds ttl) {
-  if (task.status != TaskStatus::queued || task.deps_remaining > 0) {
+  if (task.status != TaskStatus::queued || task.deps_remaining > 0 || now < task.not_before) {
     return refused("conflict", "the task is not waiting for a node");
   }
   TaskState next = task;
@@ -127,6 +130,7 @@ Result<TaskState> claim(const TaskState& task,
   next.leased_at = now;
   next.lease_expires = now + ttl;
   next.last_heartbeat = SystemTime();
+  next.not_before = SystemTime();
   return next;
 }
 
@@ -154,23 +158,41 @@ Result<Ended> complete(const TaskState& task, const Reporter& who) {
   Ended ended{.next = task, .effect = Effect::completed};
   ended.next.status = TaskStatus::completed;
   ended.next.last_outcome = LastOutcome::completed;
+  ended.next.not_before = SystemTime();
   return ended;
 }
 
-Result<Ended> fail(const TaskState& task, const Reporter& who, Retryable retryable) {
+Retry retry_of(bool retryable, std::string_view reason) {
+  if (!retryable) return Retry::never;
+  const bool node_went = reason == "node_shutdown" || reason == "node_restarted";
+  return node_went ? Retry::at_once : Retry::backed_off;
+}
+
+Millis retry_pause(int attempt, double share) {
+  constexpr int kMostDoublings = 6;  // past the longest pause already
+  const int doublings = std::clamp(attempt - 1, 0, kMostDoublings);
+  const Millis longest =
+      std::min<Millis>(std::chrono::seconds(1) * (1 << doublings), kLongestRetryPause);
+  const double part = (1 + std::clamp(share, 0.0, 1.0)) / 2;
+  return Millis(static_cast<Millis::rep>(static_cast<double>(longest.count()) * part));
+}
+
+Result<Ended> fail(const TaskState& task, const Reporter& who, const FailedAttempt& how) {
   const bool over = task.status == TaskStatus::queued || task.status == TaskStatus::failed;
   if (over && holds(task, who) && task.last_outcome == LastOutcome::failed) {
     return Ended{.next = task, .effect = Effect::nothing};
   }
   const Result<void> may = may_report(task, who);
   if (!may.ok()) return may.error();
-  return requeue_or_fail(task, LastOutcome::failed, retryable);
+  return requeue_or_fail(task, LastOutcome::failed, how);
 }
 
 std::optional<Ended> expire(const TaskState& task, SystemTime now) {
   const bool held = task.status == TaskStatus::leased || task.status == TaskStatus::running;
   if (!held || now < task.lease_expires) return std::nullopt;
-  return requeue_or_fail(task, LastOutcome::expired, Retryable::yes);
+  // Nothing failed: whoever held it was not heard of.
+  const FailedAttempt silent{.retry = Retry::at_once, .at = now};
+  return requeue_or_fail(task, LastOutcome::expired, silent);
 }
 
 std::optional<TaskState> cancel(const TaskState& task, SystemTime now) {
@@ -179,6 +201,7 @@ std::optional<TaskState> cancel(const TaskState& task, SystemTime now) {
   // The last holder of a task that waits again has nothing to be told.
   if (task.status == TaskStatus::queued) next.lease_expires = SystemTime();
   next.status = TaskStatus::canceled;
+  next.not_before = SystemTime();
   next.cancel_requested = now;
   return next;
 }

@@ -17,14 +17,15 @@ namespace pn::market {
 //  2. leased, running: `node`, `lease` and `lease_expires` name the one holder.
 //  3. queued after an attempt: `node` and `lease` name the last holder, until the next claim.
 //  4. completed, failed, canceled: final, except that a receipt may repeat.
-//  5. A job is ended exactly when none of its tasks is queued, leased or running; failed when one
+//  5. `not_before` is set while a queued task waits for its next attempt, and then only.
+//  6. A job is ended exactly when none of its tasks is queued, leased or running; failed when one
 //     of them failed for good.
 //
 //           claim            heartbeat             complete
 //   queued ───────▶ leased ────────────▶ running ────────────▶ completed
 //     ▲               │                     │ ◀┐ heartbeat
 //     │               │  fail, expire       │ ─┘
-//     ├───────────────┴─────────────────────┤ attempts < max_attempts
+//     ├───────────────┴─────────────────────┤ attempts < max_attempts (after a failure: not_before)
 //     │                                     └──────────────▶ failed   (else, or not retryable)
 //     └── complete by the last holder, after expire ─▶ completed
 //   queued, leased, running ── cancel ─▶ canceled
@@ -38,8 +39,9 @@ namespace pn::market {
 //   queued, leased, running -> canceled      [cancel]
 //
 // What holds: queued: nobody may write for it, whoever claims it first gets it (when deps_remaining
-// is 0). leased: handed out, not yet heard of. running: heard of, before lease_expires or not yet
-// swept. canceled: the holder is told so by its next heartbeat, until its lease would have ended.
+// is 0, from not_before on). leased: handed out, not yet heard of. running: heard of, before
+// lease_expires or not yet swept. canceled: the holder is told so by its next heartbeat, until its
+// lease would have ended.
 
 enum class TaskStatus { queued, leased, running, completed, failed, canceled };
 std::string_view name(TaskStatus status);
@@ -63,6 +65,7 @@ struct TaskState {
   SystemTime lease_expires{};
   SystemTime last_heartbeat{};
   SystemTime cancel_requested{};
+  SystemTime not_before{};  ///< nobody may claim it earlier; the epoch: at once
 
   friend bool operator==(const TaskState&, const TaskState&) = default;
 };
@@ -103,11 +106,29 @@ struct Ended {
   TaskState next;
   Effect effect = Effect::nothing;
 };
-enum class Retryable { no, yes };
+/// What may follow an attempt that ended without success, while attempts are left.
+enum class Retry {
+  never,      ///< no other attempt can mend it
+  at_once,    ///< the node went, and nothing is known against the task
+  backed_off  ///< the task failed: it waits, so that what is wrong may pass
+};
+/// By a failure's receipt: what it says of itself, and its reason.
+Retry retry_of(bool retryable, std::string_view reason);
+
+constexpr std::chrono::seconds kLongestRetryPause{60};
+/// How long a task waits after the failure of attempt number `attempt` (from 1): at most 1 s, 2 s,
+/// 4 s ... kLongestRetryPause, at least half of that; `share` (0 to 1) says where between.
+Millis retry_pause(int attempt, double share);
+
+struct FailedAttempt {
+  Retry retry = Retry::backed_off;
+  SystemTime at{};
+  double share = 1;  ///< of the pause: random
+};
 
 /// Kind `rejected`: "lease_lost", "task_canceled", "task_ended" (with another outcome).
 Result<Ended> complete(const TaskState& task, const Reporter& who);
-Result<Ended> fail(const TaskState& task, const Reporter& who, Retryable retryable);
+Result<Ended> fail(const TaskState& task, const Reporter& who, const FailedAttempt& how);
 
 /// For the sweep: nothing while the lease holds.
 std::optional<Ended> expire(const TaskState& task, SystemTime now);

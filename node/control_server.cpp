@@ -8,6 +8,7 @@
 #include "base/time.hpp"
 #include "http/server.hpp"
 #include "http/types.hpp"
+#include "node/clean_router.hpp"
 #include "node/status_json.hpp"
 
 #include <chrono>
@@ -88,7 +89,7 @@ Result<std::unique_ptr<http::Server>> make_control_server(Executor control,
                                                           log::Logger logger,
                                                           const std::filesystem::path& state_dir,
                                                           NodeOrders& orders) {
-  http::Router router;
+  CleanRouter router(logger);
   router.add(http::Method::get, "/status", [&orders](ServerRequest&) { return status(orders); });
   router.add(http::Method::post, "/drain", [&orders](ServerRequest&) { return drain(orders); });
   router.add(http::Method::post, "/pause", [&orders, &clock](ServerRequest& request) {
@@ -99,7 +100,7 @@ Result<std::unique_ptr<http::Server>> make_control_server(Executor control,
   options.unix_socket = control_socket(state_dir);
   options.max_connections = 16;
   Result<std::unique_ptr<http::Server>> server = http::Server::listen(
-      std::move(control), clock, std::move(logger), std::move(options), std::move(router));
+      std::move(control), clock, std::move(logger), std::move(options), std::move(router).take());
   if (!server) return within("STATE_DIR", std::move(server).error());
   return server;
 }

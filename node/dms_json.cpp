@@ -1,5 +1,7 @@
 #include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/redacted_json.hpp"
+#include "base/redactor.hpp"
 #include "base/result.hpp"
 #include "base/secret.hpp"
 #include "node/lease.hpp"
@@ -241,6 +243,21 @@ std::string setup_failed_body(const LeaseId& lease, SetupStage stage, std::strin
   Json details{{"stage", std::string(name(stage))}, {"error", std::string(error)}};
   Json body{{"reason", "node_setup_failed"}, {"details", std::move(details)}};
   return with_lease(std::move(body), lease);
+}
+
+std::string clean_failure(std::string body, const Redactor& redactor) {
+  Result<Json> parsed = parse_json(body);
+  if (!parsed || !parsed->is_object()) {
+    redactor.apply(body, Redactor::Hex::digest);
+    return body;
+  }
+  Json artifacts;
+  const auto details = parsed->find("details");
+  const bool has = details != parsed->end() && details->is_object();
+  if (has && details->contains("artifacts")) artifacts = std::move((*details)["artifacts"]);
+  redact(*parsed, redactor, Redactor::Hex::digest);
+  if (!artifacts.is_null()) (*parsed)["details"]["artifacts"] = std::move(artifacts);
+  return dump_json(*parsed);
 }
 
 Result<std::string> with_lease_id(std::string_view body, const LeaseId& lease) {

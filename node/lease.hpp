@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/ids.hpp"
+#include "base/redactor.hpp"
 #include "base/result.hpp"
 #include "base/secret.hpp"
 #include "base/time.hpp"
@@ -88,6 +89,9 @@ enum class SetupStage { start_session, initial_heartbeat, build_ports };
 /// "start_session", as the wire names it.
 std::string_view name(SetupStage stage);
 std::string setup_failed_body(const LeaseId& lease, SetupStage stage, std::string_view error);
+/// The body of a failure as it may leave the node: what its texts quote has passed `redactor`. The
+/// names of artifacts stay what they are.
+std::string clean_failure(std::string body, const Redactor& redactor);
 
 /// The body of a receipt, to go out under another lease. Kind `corrupt` when it is none.
 Result<std::string> with_lease_id(std::string_view body, const LeaseId& lease);

@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "base/nursery.hpp"
 #include "base/offload.hpp"
+#include "base/redactor.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "http/server.hpp"
@@ -48,11 +49,13 @@
 namespace pn::node {
 namespace {
 
-constexpr std::chrono::seconds kLastWrites{3};
+constexpr std::chrono::seconds kLastWrites{2};
 /// For the last receipts, after the runners have had their grace.
 constexpr std::chrono::seconds kLastReceipts{10};
 /// The same, past the end of a drain: whoever stops us kills us soon.
 constexpr std::chrono::milliseconds kPastDrain{1500};
+/// For what is left when all of that is over: a disk that answers needs none of it.
+constexpr std::chrono::seconds kTearDown{1};
 
 std::string joined(const std::vector<Capability>& capabilities) {
   std::string out;
@@ -114,9 +117,11 @@ struct Node::Impl final : NodeOrders {
         mode(m),
         pause_file(config.state_dir),
         wake(parts.control),
+        leaving(parts.control),
         working(parts.control),
         services(parts.control),
-        children(parts.control) {}
+        children(parts.control),
+        all(parts.control) {}
 
   Awaitable<Result<void>> run();
   Result<void> build(auth::Wallet wallet);
@@ -126,6 +131,9 @@ struct Node::Impl final : NodeOrders {
   Awaitable<void> lease_and_work();
   Awaitable<void> work();
   Awaitable<void> watch_stop();
+  Awaitable<void> live();
+  Awaitable<void> watch_end();
+  void leave_by(Deadline when);
   void log_start() const;
   [[nodiscard]] Vitals vitals() const;
 
@@ -158,10 +166,14 @@ struct Node::Impl final : NodeOrders {
   std::unique_ptr<http::Server> status_server;
   std::unique_ptr<http::Server> control_server;
   Event wake;
+  Deadline gone_by;  // past which we are stuck
+  bool over = false;
+  Event leaving;
 
   Nursery working;   // the engine alone, so that it can be ended by itself
   Nursery services;  // what lives as long as the engine
   Nursery children;
+  Nursery all;
 };
 
 Awaitable<Result<void>> Node::Impl::run() {
@@ -188,9 +200,41 @@ Awaitable<Result<void>> Node::Impl::run() {
   working.spawn("engine", lease_and_work());
   children.spawn("services", hold(services));
   children.spawn("work", work());
-  co_await children.join();
+  all.spawn("node", live());
+  all.spawn("end", watch_end());
+  co_await all.join();
   parts.logger.info("node.stopped");
   co_return Result<void>();
+}
+
+Awaitable<void> Node::Impl::live() {
+  co_await children.join();
+  over = true;
+  leaving.set();
+}
+
+/// Work on a pool's thread cannot be cut short, and whoever awaits it neither: a disk that does not
+/// answer would keep us for ever.
+Awaitable<void> Node::Impl::watch_end() {
+  while (!over && !gone_by.passed(parts.clock)) co_await leaving.wait_until(parts.clock, gone_by);
+  if (over || !parts.stuck) co_return;
+  Stuck stuck{.kept = outbox->kept(), .waits_for = {}};
+  if (parts.io.busy() > 0) {
+    stuck.waits_for = std::to_string(parts.io.busy()) +
+                      " reads or writes of files that do not end: see the disks of STATE_DIR (" +
+                      config.state_dir.string() + ") and WORK_DIR (" + config.work_dir.string() +
+                      ")";
+  } else if (parts.compute.busy() > 0) {
+    stuck.waits_for = "a runner's work that cannot be cut short";
+  } else {
+    stuck.waits_for = "what it has open to be closed";
+  }
+  parts.stuck(stuck);
+}
+
+void Node::Impl::leave_by(Deadline when) {
+  gone_by = gone_by.sooner(when);
+  leaving.set();
 }
 
 void Node::Impl::start_services() {
@@ -339,6 +383,7 @@ Vitals Node::Impl::vitals() const {
   out.line = now.state + ", " + std::to_string(taken_slots(now)) + " of " +
              std::to_string(now.slots) + " slots busy";
   if (!now.reasons.empty() && now.state != "full") out.line += ": " + now.reasons.front();
+  parts.logger.redactor().apply(out.line);
   return out;
 }
 
@@ -365,6 +410,7 @@ Awaitable<Result<void>> Node::Impl::resume() {
 
 Awaitable<void> Node::Impl::work() {
   co_await working.join();
+  leave_by(Deadline::in(parts.clock, kLastWrites + kTearDown));
   // What it has left to write is of use to the next start, and no reason to hang on a dead disk.
   Awaitable<Result<void>> flushing = journal->flush();
   const Deadline limit = Deadline::in(parts.clock, kLastWrites);
@@ -394,6 +440,7 @@ Awaitable<void> Node::Impl::watch_stop() {
   co_await parts.clock.sleep_until(end);
   forced = true;
   parts.logger.error("node.forced", {{"busy", engine->busy()}});
+  leave_by(Deadline::in(parts.clock, kLastWrites + kTearDown));
   working.cancel();
 }
 

@@ -17,8 +17,15 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
 namespace pn::node {
+
+/// A node that does not end.
+struct Stuck {
+  bool kept = false;      ///< every outcome is delivered, or on the disk for the next start
+  std::string waits_for;  ///< for people
+};
 
 /// What bin builds for a node. References outlive the node.
 struct NodeParts {
@@ -36,6 +43,9 @@ struct NodeParts {
   /// Told when runners' processes must have ended, whatever their grace. Empty: nobody cares.
   std::function<void(SteadyTime)> runners_end_by{};
   SpaceProbe space = probe_space;
+  /// Told, at most once, when the node has stopped and cannot come to its end: what it waits for
+  /// does not answer, and nothing can end it (a disk). Empty: then it waits for ever.
+  std::function<void(const Stuck&)> stuck{};
 };
 
 /// A compute node: registration, tokens, polling, leases, heartbeats, runners, receipts, and its

@@ -5,6 +5,7 @@
 #include "base/deadline.hpp"
 #include "base/event.hpp"
 #include "base/log.hpp"
+#include "base/redactor.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "node/dms_client.hpp"
@@ -128,6 +129,10 @@ Awaitable<void> Outbox::store(RowId id, Receipt receipt, std::function<void()> c
 
 Awaitable<void> Outbox::keep(RowId id, Receipt receipt, std::function<void()> changed) {
   const SystemTime at = parts_.clock.system_now();
+  // Before it is written: a later life, which sends it, knows the secrets of this one no more.
+  if (receipt.outcome == Outcome::failed) {
+    receipt.body = clean_failure(std::move(receipt.body), logger_.redactor());
+  }
   JournalRow row{.id = id,
                  .task = receipt.task,
                  .state = RowState::pending,
@@ -287,6 +292,7 @@ void Outbox::failed(RowId id, const Error& why) {
 }
 
 void Outbox::set_aside(RowId id, std::string answer) {
+  logger_.redactor().apply(answer);
   const Entry& entry = entries_.at(id);
   const SystemTime now = parts_.clock.system_now();
   last_set_aside_.push_front({.task = entry.task,

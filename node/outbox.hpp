@@ -102,6 +102,8 @@ class Outbox final {
 
   /// False: the disk does not take outcomes, they are in memory.
   [[nodiscard]] bool durable() const { return parts_.journal.durable(); }
+  /// Every outcome is taken, or on disk for the next start, and no attempt is without one.
+  [[nodiscard]] bool kept() const { return leased_.empty() && (entries_.empty() || durable()); }
   [[nodiscard]] OutboxStatus status() const;
 
  private:

@@ -8,6 +8,7 @@
 #include "base/result.hpp"
 #include "http/server.hpp"
 #include "http/types.hpp"
+#include "node/clean_router.hpp"
 #include "node/node_status.hpp"
 #include "node/status_json.hpp"
 #include "node/status_page.hpp"
@@ -121,7 +122,7 @@ Result<std::unique_ptr<http::Server>> make_status_server(Executor control,
                                                          log::Logger logger,
                                                          const http::ListenAddress& address,
                                                          const StatusSource& source) {
-  http::Router router;
+  CleanRouter router(logger);
   const bool loopback = is_loopback(address.address);
   const auto serve = [&](std::string_view path, Answer answer, const std::string& policy) {
     router.add(http::Method::get,
@@ -153,7 +154,7 @@ Result<std::unique_ptr<http::Server>> make_status_server(Executor control,
   options.port = address.port;
   options.max_connections = 64;
   Result<std::unique_ptr<http::Server>> server = http::Server::listen(
-      std::move(control), clock, std::move(logger), std::move(options), std::move(router));
+      std::move(control), clock, std::move(logger), std::move(options), std::move(router).take());
   if (!server) return within("STATUS_ADDR", std::move(server).error());
   return server;
 }

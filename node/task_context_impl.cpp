@@ -5,6 +5,9 @@
 #include "base/deadline.hpp"
 #include "base/event.hpp"
 #include "base/json.hpp"
+#include "base/redacted_json.hpp"
+#include "base/redactor.hpp"
+#include "base/result.hpp"
 #include "base/secret.hpp"
 #include "node/heartbeat_loop.hpp"
 #include "storage/ports.hpp"
@@ -15,6 +18,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -92,17 +96,27 @@ storage::InputPort& TaskContextImpl::inputs() {
 const std::filesystem::path& TaskContextImpl::workspace() const { return parts_.workspace.open(); }
 
 void TaskContextImpl::progress(std::string json) {
-  if (is_sendable(json)) parts_.link.progress(std::move(json));
+  std::optional<std::string> report = sendable(std::move(json));
+  if (report) parts_.link.progress(*std::move(report));
 }
 
 void TaskContextImpl::event(std::string json) {
-  if (is_sendable(json)) parts_.link.event(std::move(json));
+  std::optional<std::string> report = sendable(std::move(json));
+  if (report) parts_.link.event(*std::move(report));
 }
 
-bool TaskContextImpl::is_sendable(std::string_view json) const {
-  if (json.size() <= kReportBytes && parse_json(json)) return true;
-  parts_.logger.warn("task.report_dropped", {{"bytes", json.size()}});
-  return false;
+std::optional<std::string> TaskContextImpl::sendable(std::string json) const {
+  Result<Json> value = json.size() <= kReportBytes
+                           ? parse_json(json)
+                           : Result<Json>(Error(ErrorKind::rejected, "too_large", "too large"));
+  if (!value) {
+    parts_.logger.warn("task.report_dropped", {{"bytes", json.size()}});
+    return std::nullopt;
+  }
+  Json clean = *value;
+  redact(clean, parts_.logger.redactor(), Redactor::Hex::digest);
+  // Else as the runner wrote it: numbers too.
+  return clean == *value ? std::move(json) : dump_json(clean);
 }
 
 }  // namespace pn::node

@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -93,8 +94,8 @@ class TaskContextImpl final : public runners::TaskContext {
   [[nodiscard]] const log::Logger& log() const override { return parts_.logger; }
 
  private:
-  /// Only JSON may go into the body of a heartbeat.
-  [[nodiscard]] bool is_sendable(std::string_view json) const;
+  /// As it may go into the body of a heartbeat: JSON, and no secret in it. Nothing: not at all.
+  [[nodiscard]] std::optional<std::string> sendable(std::string json) const;
 
   Parts parts_;
 };

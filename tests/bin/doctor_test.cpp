@@ -1,18 +1,23 @@
 #include "tests/bin/doctor_support.hpp"
 #include "tests/support/child.hpp"
 #include "tests/support/fake_marketplace.hpp"
+#include "tests/support/fault_proxy.hpp"
 #include "tests/support/temp_folder.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
+#include <boost/asio/io_context.hpp>
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
@@ -53,6 +58,12 @@ struct World {
                 {"DISK_MIN_FREE_MB", "0"},
                 {"DISK_MAX_USED_PCT", "100"},
                 {"INODE_MAX_USED_PCT", "100"}};
+  }
+  /// Without services: an --env-file names them, and the rest of the client's.
+  [[nodiscard]] Settings settings_of_a_client() const {
+    Settings out = settings;
+    out.erase("REG_SECRET");
+    return out;
   }
   void serve(const std::function<void(FakeMarketplace&)>& script = {},
              std::chrono::seconds off = 0s) {
@@ -439,4 +450,51 @@ TEST_CASE("doctor: it ends in time when everything hangs", "[bin][doctor]") {
   CHECK(std::chrono::steady_clock::now() - begun < 5s);
   CHECK(result.code == 2);  // what is at STATUS_ADDR is no node
   check_no_secret(result);
+}
+
+TEST_CASE("doctor: what its storage check put is removed when its time ends in the middle",
+          "[bin][doctor]") {
+  const TempFolder folder;
+  const int port = closed_port();
+  boost::asio::io_context context(1);
+  // Nothing that was put can be fetched.
+  FaultProxy proxy(context,
+                   static_cast<std::uint16_t>(port),
+                   [](std::string_view method, std::string_view path) {
+                     const bool fetch = path.find("raw=true") != std::string_view::npos;
+                     return method == "GET" && fetch ? Fault::hang : Fault::none;
+                   });
+  const std::string env = folder.file("market.env");
+  Child market({POSENODE_BINARY,
+                "market",
+                "--listen",
+                "127.0.0.1:" + std::to_string(port),
+                "--public-url",
+                proxy.url(),
+                "--data",
+                folder.file("market"),
+                "--write-env",
+                env},
+               {{"PATH", "/usr/bin:/bin"}});
+  REQUIRE(market.wait_for("(for --env-file)\n", 20s));
+  std::thread turning([&] { context.run(); });
+  const auto command = [&](std::vector<std::string> words) {
+    words.insert(words.begin(), POSENODE_BINARY);
+    words.insert(words.end(), {"--json", "--env-file", env});
+    World world;
+    Child child(words, world.settings_of_a_client());
+    return child.wait(25s);
+  };
+  const ChildResult examined = command({"doctor", "--timeout", "1.5"});
+  const ChildResult left = command({"data", "ls"});
+  context.stop();
+  turning.join();
+  INFO(examined.out << examined.err);
+  REQUIRE(nlohmann::json::accept(examined.out));
+  for (const nlohmann::json& finding : nlohmann::json::parse(examined.out)["checks"]) {
+    if (finding["check"] == "storage") CHECK(finding["verdict"] == "fail");
+  }
+  INFO(left.out << left.err);
+  CHECK(left.code == 0);
+  CHECK(left.out.find("posenode_doctor") == std::string::npos);
 }

@@ -5,6 +5,8 @@
 
 #include <chrono>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 
@@ -50,6 +52,8 @@ const Reporter kHolder{NodeId("n1"), LeaseId("L")};
 const Reporter kSameNodeNoLease{NodeId("n1"), LeaseId()};
 const Reporter kSameNodeOldLease{NodeId("n1"), LeaseId("K")};
 const Reporter kOther{NodeId("n2"), LeaseId("L")};
+
+FailedAttempt how(Retry retry) { return {.retry = retry, .at = kNow}; }
 
 std::string code_of(const Result<Ended>& result) {
   return result.ok() ? "ok" : result.error().code;
@@ -122,7 +126,7 @@ TEST_CASE("task rules: the holder of a canceled task is told so until its lease 
   CHECK_FALSE(heartbeat(*canceled, kHolder, kNow + seconds(30), kTtl).ok());
   CHECK_FALSE(heartbeat(*canceled, kOther, kNow, kTtl).ok());
   CHECK(code_of(complete(*canceled, kHolder)) == "task_canceled");
-  CHECK(code_of(fail(*canceled, kHolder, Retryable::yes)) == "task_canceled");
+  CHECK(code_of(fail(*canceled, kHolder, how(Retry::backed_off))) == "task_canceled");
 }
 
 TEST_CASE("task rules: cancel ends what is open, once", "[market][rules]") {
@@ -202,12 +206,12 @@ TEST_CASE("task rules: fail", "[market][rules]") {
     const char* name;
     TaskState task;
     Reporter who;
-    Retryable retryable;
+    Retry retry;
     const char* code;
     Effect effect;
   };
-  const auto yes = Retryable::yes;
-  const auto no = Retryable::no;
+  const auto yes = Retry::backed_off;
+  const auto no = Retry::never;
   const auto row = GENERATE_COPY(values<Row>({
       {"first of three", held(TaskStatus::running, 1), kHolder, yes, "ok", Effect::requeued},
       {"before the first beat", held(TaskStatus::leased, 2), kHolder, yes, "ok", Effect::requeued},
@@ -236,13 +240,56 @@ TEST_CASE("task rules: fail", "[market][rules]") {
        Effect::nothing},
   }));
   INFO(row.name);
-  const auto got = fail(row.task, row.who, row.retryable);
+  const auto got = fail(row.task, row.who, how(row.retry));
   CHECK(code_of(got) == row.code);
   if (!got.ok()) return;
   CHECK(got->effect == row.effect);
   if (row.effect == Effect::requeued) CHECK(got->next.status == TaskStatus::queued);
   if (row.effect == Effect::failed) CHECK(got->next.status == TaskStatus::failed);
   CHECK(got->next.attempts == row.task.attempts);
+}
+
+TEST_CASE("task rules: a task that failed waits, longer each time, and at most a minute",
+          "[market][rules]") {
+  for (const auto& [attempt, longest] : std::vector<std::pair<int, seconds>>{{1, seconds(1)},
+                                                                             {2, seconds(2)},
+                                                                             {3, seconds(4)},
+                                                                             {6, seconds(32)},
+                                                                             {7, seconds(60)},
+                                                                             {100, seconds(60)}}) {
+    INFO(attempt);
+    CHECK(retry_pause(attempt, 1) == longest);
+    CHECK(retry_pause(attempt, 0) == longest / 2.0);
+    CHECK(retry_pause(attempt, 0.5) == longest * 0.75);
+  }
+  const auto failed = fail(
+      held(TaskStatus::running, 2), kHolder, {.retry = Retry::backed_off, .at = kNow, .share = 1});
+  REQUIRE(failed.ok());
+  const TaskState waits = failed->next;
+  CHECK(waits.not_before == kNow + seconds(2));
+  const auto early = claim(waits, NodeId("n"), LeaseId("l"), kNow + seconds(2) - Millis(1), kTtl);
+  CHECK(early.error().code == "conflict");
+  const auto later = claim(waits, NodeId("n"), LeaseId("l"), kNow + seconds(2), kTtl);
+  REQUIRE(later.ok());
+  CHECK(later->not_before == SystemTime());
+  CHECK(cancel(waits, kNow)->not_before == SystemTime());
+}
+
+TEST_CASE("task rules: what says nothing against the task is tried again at once",
+          "[market][rules]") {
+  CHECK(retry_of(true, "node_shutdown") == Retry::at_once);
+  CHECK(retry_of(true, "node_restarted") == Retry::at_once);
+  CHECK(retry_of(true, "node_setup_failed") == Retry::backed_off);
+  CHECK(retry_of(true, "") == Retry::backed_off);
+  CHECK(retry_of(false, "node_shutdown") == Retry::never);
+  const auto went = fail(held(TaskStatus::running, 1), kHolder, how(Retry::at_once));
+  REQUIRE(went.ok());
+  CHECK(went->effect == Effect::requeued);
+  CHECK(went->next.not_before == SystemTime());
+  CHECK(expire(held(TaskStatus::running, 1), kNow + kTtl)->next.not_before == SystemTime());
+  const auto last = fail(held(TaskStatus::running, 3), kHolder, how(Retry::backed_off));
+  REQUIRE(last.ok());
+  CHECK(last->next.not_before == SystemTime());
 }
 
 TEST_CASE("task rules: expiry requeues, and fails with the last attempt", "[market][rules]") {

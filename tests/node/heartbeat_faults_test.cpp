@@ -232,7 +232,8 @@ TEST_CASE("lease_gone: a definite answer ends the runner within a second, and th
 
 namespace {
 
-/// Heartbeats while every core computes and no disk answers.
+/// Heartbeats while every core computes and both pools stand still. (The real binary on a disk that
+/// does not answer, for a minute: e2e/starved_test.cpp.)
 void starve(Millis ttl, Millis work, Millis limit) {
   World world;
   world.market.lease_ttl = ttl;
@@ -278,10 +279,6 @@ void starve(Millis ttl, Millis work, Millis limit) {
 TEST_CASE("heartbeat_starved: all cores busy, disk and pools stalled, no lease of 2 s is missed",
           "[node][heartbeat_starved][mt]") {
   starve(2s, 4s, 20s);
-}
-
-TEST_CASE("heartbeat_starved: for 60 s, no lease of 10 s is missed", "[.slow][heartbeat_starved]") {
-  starve(10s, 60s, 90s);
 }
 
 }  // namespace pn::node

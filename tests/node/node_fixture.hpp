@@ -41,6 +41,7 @@ class FakeRunner final : public runners::Runner {
 class FakePorts final : public TaskPortsFactory {
  public:
   std::optional<Error> failure;            ///< of make()
+  std::optional<Error> put_failure;        ///< of every put
   std::vector<std::string> tokens_seen;    ///< one a put
   storage::TokenSource* tokens = nullptr;  ///< of the last task
 
@@ -65,6 +66,7 @@ class FakePorts final : public TaskPortsFactory {
                                                   std::filesystem::path,
                                                   storage::PutOptions) override {
       owner.tokens_seen.push_back(source.current().reveal());
+      if (owner.put_failure) co_return *owner.put_failure;
       all.push_back({rel_path, rel_path, "binary", DataId("id-" + rel_path)});
       co_return all.back();
     }
@@ -72,6 +74,7 @@ class FakePorts final : public TaskPortsFactory {
                                                    std::string,
                                                    storage::PutOptions) override {
       owner.tokens_seen.push_back(source.current().reveal());
+      if (owner.put_failure) co_return *owner.put_failure;
       all.push_back({rel_path, rel_path, "binary", DataId("id-" + rel_path)});
       co_return all.back();
     }

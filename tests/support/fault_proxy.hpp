@@ -68,6 +68,17 @@ class FaultProxy final {
 
   [[nodiscard]] int harmed() const { return state_->harmed; }
 
+  /// A partition: from now on, until it is healed, nothing passes either way. What comes meanwhile
+  /// is lost, and its connections with it.
+  void cut(bool apart) { state_->apart = apart; }
+  /// Told of each request that is sent on, with its size.
+  using Passed =
+      std::function<void(std::string_view method, std::string_view path, std::size_t bytes)>;
+  void on_pass(Passed passed) { state_->passed = std::move(passed); }
+  /// May change an answer's body, but not its length.
+  using Rewrite = std::function<void(std::string_view path, std::string& body)>;
+  void on_answer(Rewrite rewrite) { state_->rewrite = std::move(rewrite); }
+
  private:
   struct State {
     State(asio::io_context& context, std::uint16_t port, Script s)
@@ -80,6 +91,9 @@ class FaultProxy final {
     int harmed = 0;
     std::size_t stall_after = std::string::npos;
     bool stalled = false;
+    bool apart = false;
+    Passed passed;
+    Rewrite rewrite;
   };
   struct Message {
     std::string head;
@@ -106,7 +120,8 @@ class FaultProxy final {
         const std::size_t space = request.head.find(' ');
         const std::string path =
             request.head.substr(space + 1, request.head.find(' ', space + 1) - space - 1);
-        const Fault fault = state->script(request.head.substr(0, space), path);
+        const Fault chosen = state->script(request.head.substr(0, space), path);
+        const Fault fault = state->apart ? Fault::hang : chosen;
         if (fault != Fault::none) ++state->harmed;
         const bool goes_on = co_await exchange(*state, *client, server, request, fault);
         if (!goes_on) co_return;
@@ -115,24 +130,37 @@ class FaultProxy final {
     }
   }
 
+  /// Until the client goes.
+  static Awaitable<void> never_answer(Tcp::socket& client) {
+    std::string rest;
+    for (;;) co_await more(client, rest);
+  }
+
   /// False: the connection is over.
   static Awaitable<bool> exchange(
       State& state, Tcp::socket& client, Tcp::socket& server, const Message& request, Fault fault) {
     if (fault == Fault::reset) co_return reset(client);
+    if (fault == Fault::half_close) client.shutdown(Tcp::socket::shutdown_send);
     if (fault == Fault::half_close || fault == Fault::hang) {
-      if (fault == Fault::half_close) client.shutdown(Tcp::socket::shutdown_send);
-      std::string rest;
-      const Message never = co_await read(nullptr, client, rest);
+      co_await never_answer(client);
       co_return false;
     }
     std::string made = made_up(fault);
     if (made.empty()) {
       if (!server.is_open()) co_await server.async_connect(state.upstream, asio::use_awaitable);
       const std::string out = request.head + request.body;
+      const std::size_t space = out.find(' ');
+      const std::string path = out.substr(space + 1, out.find(' ', space + 1) - space - 1);
+      if (state.passed) state.passed(out.substr(0, space), path, out.size());
       co_await asio::async_write(server, asio::buffer(out), asio::use_awaitable);
       std::string held;
-      const Message answer = co_await read(nullptr, server, held);
+      Message answer = co_await read(nullptr, server, held);
       if (fault == Fault::answer_lost) co_return reset(client);
+      if (state.apart) {
+        co_await never_answer(client);
+        co_return false;
+      }
+      if (state.rewrite) state.rewrite(path, answer.body);
       made =
           (fault == Fault::wrong_date ? with_wrong_date(answer.head) : answer.head) + answer.body;
     }
