@@ -36,6 +36,9 @@ class BodySource {
   virtual bool rewind() = 0;
 };
 
+/// As read(), but what it answers is less than the buffer's size only at the end.
+Awaitable<Result<std::size_t>> read_full(BodySource& source, std::span<char> buffer);
+
 /// Where a body goes, piece by piece. The next piece comes when write() has returned: that is the
 /// back-pressure.
 class BodySink {
