@@ -11,6 +11,18 @@
 
 namespace pn::http {
 
+Awaitable<Result<std::size_t>> read_full(BodySource& source, std::span<char> buffer) {
+  std::size_t filled = 0;
+  while (filled < buffer.size()) {
+    const std::span<char> room = buffer.subspan(filled);
+    Result<std::size_t> got = co_await source.read(room);
+    if (!got) co_return got;
+    if (*got == 0) break;
+    filled += *got;
+  }
+  co_return filled;
+}
+
 Awaitable<Result<std::size_t>> StringSource::read(std::span<char> buffer) {
   const std::size_t count = std::min(buffer.size(), bytes_.size() - at_);
   if (count > 0) std::memcpy(buffer.data(), bytes_.data() + at_, count);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/awaitable.hpp"
+#include "base/file.hpp"
 #include "base/result.hpp"
 #include "http/types.hpp"
 
@@ -12,6 +13,13 @@
 
 namespace pn::http {
 
+/// A part of a file.
+struct FileRange {
+  UniqueFd fd;
+  std::uint64_t offset = 0;
+  std::uint64_t size = 0;
+};
+
 /// Bytes that someone else pulls: a request body going out, a response body being served. Memory is
 /// the puller's buffer, whatever the size.
 class BodySource {
@@ -21,9 +29,15 @@ class BodySource {
   [[nodiscard]] virtual std::optional<std::uint64_t> size() const = 0;
   /// Fills up to `buffer.size()` bytes; 0 is the end. The buffer lives until the await ends.
   virtual Awaitable<Result<std::size_t>> read(std::span<char> buffer) = 0;
+  /// The bytes that come next, when they lie in a file from which the kernel can send them (never
+  /// none); read() then goes on behind them. For the server: whoever does not ask reads them.
+  virtual std::optional<FileRange> take_file() { return std::nullopt; }
   /// Back to the first byte, for a request that is sent again on a new connection. False: cannot.
   virtual bool rewind() = 0;
 };
+
+/// As read(), but what it answers is less than the buffer's size only at the end.
+Awaitable<Result<std::size_t>> read_full(BodySource& source, std::span<char> buffer);
 
 /// Where a body goes, piece by piece. The next piece comes when write() has returned: that is the
 /// back-pressure.

@@ -109,6 +109,8 @@ class Connection final {
   Awaitable<bool> send_file(const FileRange& file);
   Awaitable<bool> copy_file(int fd, std::int64_t at, std::uint64_t left);
   void log_truncated(std::uint64_t missing);
+  Awaitable<bool> send_piece(std::string_view bytes, bool chunked);
+  Awaitable<bool> send_piece(const FileRange& file, bool chunked);
   Awaitable<bool> send_source(BodySource& source, bool chunked, std::optional<std::uint64_t> size);
   Awaitable<bool> writable();
   Sent try_send(Pieces& pieces, More more);

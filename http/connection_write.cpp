@@ -41,6 +41,12 @@ bool is_ours(std::string_view name) {
          boost::beast::iequals(field, "server");
 }
 
+/// Whether `next` bytes may follow `done` in a body of `size`; 0 is its end.
+bool keeps_promise(std::optional<std::uint64_t> size, std::uint64_t done, std::uint64_t next) {
+  if (!size) return true;
+  return next == 0 ? done == *size : next <= *size - done;
+}
+
 bool has_no_body(int status) { return status < 200 || status == 204 || status == 304; }
 
 }  // namespace
@@ -246,14 +252,47 @@ Awaitable<bool> Connection::copy_file(int fd, std::int64_t at, std::uint64_t lef
   co_return true;
 }
 
+/// One chunk, or bytes as they are.
+Awaitable<bool> Connection::send_piece(std::string_view bytes, bool chunked) {
+  Pieces pieces{bytes};
+  std::array<char, 24> line{};
+  if (chunked) {
+    const int length = std::snprintf(line.data(), line.size(), "%zx\r\n", bytes.size());
+    pieces = Pieces{std::string_view(line.data(), static_cast<std::size_t>(length)), bytes, "\r\n"};
+  }
+  const bool sent = co_await send_pieces(pieces, More::no);
+  co_return sent;
+}
+
+Awaitable<bool> Connection::send_piece(const FileRange& file, bool chunked) {
+  std::array<char, 24> line{};
+  std::size_t length = 0;
+  if (chunked) {
+    length = static_cast<std::size_t>(std::snprintf(
+        line.data(), line.size(), "%llx\r\n", static_cast<unsigned long long>(file.size)));
+  }
+  const Pieces before{std::string_view(line.data(), length)};
+  const bool begun = co_await send_pieces(before, More::follows);
+  if (!begun) co_return false;
+  const bool sent = co_await send_file(file);
+  if (!sent || !chunked) co_return sent;
+  const Pieces after{"\r\n"};
+  const bool ended = co_await send_pieces(after, More::follows);
+  co_return ended;
+}
+
 Awaitable<bool> Connection::send_source(BodySource& source,
                                         bool chunked,
                                         std::optional<std::uint64_t> size) {
   std::string piece(kPiece, '\0');
   std::uint64_t done = 0;
   for (;;) {
-    const Result<std::size_t> got = co_await source.read(piece);
-    if (!got || (size && done + *got > *size) || (size && *got == 0 && done < *size)) {
+    const std::optional<FileRange> file = source.take_file();
+    Result<std::size_t> got = static_cast<std::size_t>(file ? file->size : 0);
+    if (!file) {
+      got = co_await source.read(piece);
+    }
+    if (!got || !keeps_promise(size, done, *got)) {
       // The promise cannot be kept: an unfinished body and a closed connection say so.
       const std::string why =
           got ? "the source does not have its promised size" : to_string(got.error());
@@ -262,15 +301,13 @@ Awaitable<bool> Connection::send_source(BodySource& source,
     }
     if (*got == 0) break;
     done += *got;
-    const std::string_view bytes(piece.data(), *got);
-    Pieces pieces{bytes};
-    std::array<char, 24> line{};
-    if (chunked) {
-      const int length = std::snprintf(line.data(), line.size(), "%zx\r\n", *got);
-      pieces =
-          Pieces{std::string_view(line.data(), static_cast<std::size_t>(length)), bytes, "\r\n"};
+    bool sent = false;
+    if (file) {
+      sent = co_await send_piece(*file, chunked);
+    } else {
+      const std::string_view bytes(piece.data(), *got);
+      sent = co_await send_piece(bytes, chunked);
     }
-    const bool sent = co_await send_pieces(pieces, More::no);
     if (!sent) co_return false;
     if (size && done == *size) co_return true;
   }

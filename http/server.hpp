@@ -2,7 +2,6 @@
 
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
-#include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "http/body.hpp"
@@ -44,13 +43,6 @@ struct ServerRequest {
   /// before it hands out what only this client may use. A client that only ended its sending counts
   /// as gone too.
   [[nodiscard]] bool peer_gone() const { return gone_probe && gone_probe(); }
-};
-
-/// A part of a file, sent without passing through our memory as a whole.
-struct FileRange {
-  UniqueFd fd;
-  std::uint64_t offset = 0;
-  std::uint64_t size = 0;
 };
 
 struct ServerResponse {

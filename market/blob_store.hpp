@@ -22,7 +22,8 @@ using BlobId = StrongId<struct BlobIdTag>;
 struct StoredBlob {
   BlobId id;
   std::uint64_t size = 0;
-  std::string sha256;  ///< lower-case hex
+  std::string sha256;  ///< lower-case hex; empty for a part
+  std::string etag{};  ///< of a part: the same for the same bytes
 
   friend bool operator==(const StoredBlob&, const StoredBlob&) = default;
 };
@@ -34,7 +35,7 @@ class BlobWriter {
   virtual ~BlobWriter() = default;
   /// Kind `full` when there is no space.
   virtual Awaitable<Result<void>> write(std::string_view bytes) = 0;
-  /// Once, at the end: what is answered survives a power cut. For a part: its own size and digest.
+  /// Once, at the end: what is answered survives a power cut. For a part: its own size and etag.
   virtual Awaitable<Result<StoredBlob>> finish() = 0;
 };
 

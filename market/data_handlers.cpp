@@ -114,7 +114,7 @@ DataService::Answer DataService::list(http::ServerRequest& request) {
     const std::string boundary = "posenode-" + random_hex(parts_.rng, 16);
     response.headers.add("Content-Type", "multipart/form-data; boundary=" + boundary);
     response.source =
-        multipart_listing(parts_.blobs, parts_.pool, std::move(*first), std::move(pages), boundary);
+        multipart_listing(parts_.blobs, std::move(*first), std::move(pages), boundary);
     co_return response;
   }
   response.headers.add("Content-Type", "application/json");

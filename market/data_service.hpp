@@ -26,7 +26,6 @@ struct DataParts {
   Database& database;
   Tokens& tokens;
   BlobStore& blobs;
-  ThreadPool& pool;  ///< for reading files into listings
 };
 
 /// The domain server (protocol/domain-server.md): records in the database, bytes in the blob store.

@@ -3,7 +3,6 @@
 #include "base/awaitable.hpp"
 #include "base/file.hpp"
 #include "base/json.hpp"
-#include "base/offload.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "http/body.hpp"
@@ -32,6 +31,7 @@ namespace pn::market {
 namespace {
 
 constexpr int kPage = 256;
+constexpr std::uint64_t kSentByKernel = 64 * 1024;  // smaller items are joined into one piece
 
 /// Text that is made piece by piece and read in pieces of another size.
 class Pending {
@@ -100,12 +100,10 @@ class JsonListing final : public http::BodySource {
 class MultipartListing final : public http::BodySource {
  public:
   MultipartListing(BlobStore& blobs,
-                   ThreadPool& pool,
                    std::vector<DataItem> first,
                    ItemPages rest,
                    std::string boundary)
       : blobs_(blobs),
-        pool_(pool),
         page_(std::move(first)),
         rest_(std::move(rest)),
         boundary_(std::move(boundary)) {}
@@ -122,6 +120,7 @@ class MultipartListing final : public http::BodySource {
         continue;
       }
       if (left_ > 0) {
+        if (filled > 0 && kernel_sends()) break;
         const Result<std::size_t> got = co_await read_blob(room);
         if (!got) co_return got;
         filled += *got;
@@ -134,23 +133,24 @@ class MultipartListing final : public http::BodySource {
     co_return filled;
   }
 
+  std::optional<http::FileRange> take_file() override {
+    if (!pending_.empty() || !kernel_sends()) return std::nullopt;
+    std::optional<http::FileRange> out = std::exchange(body_.file, std::nullopt);
+    out->size = std::exchange(left_, 0);
+    pending_.set("\r\n");
+    return out;
+  }
+
  private:
+  [[nodiscard]] bool kernel_sends() const { return body_.file && left_ >= kSentByKernel; }
+
   Awaitable<Result<std::size_t>> read_blob(std::span<char> buffer) {
     const std::size_t want =
         static_cast<std::size_t>(std::min<std::uint64_t>(buffer.size(), left_));
     const std::span<char> piece = buffer.first(want);
     Result<std::size_t> got = std::size_t{0};
     if (body_.file) {
-      const auto work = [this, piece]() -> Result<std::size_t> {
-        const ssize_t count = ::pread(body_.file->fd.get(),
-                                      piece.data(),
-                                      piece.size(),
-                                      static_cast<off_t>(body_.file->offset));
-        if (count < 0) return from_errno(errno, "cannot read a blob");
-        return static_cast<std::size_t>(count);
-      };
-      got = co_await offload(pool_, work);
-      if (got) body_.file->offset += *got;
+      got = read_file(piece);
     } else {
       got = co_await body_.source->read(piece);
     }
@@ -161,6 +161,16 @@ class MultipartListing final : public http::BodySource {
     left_ -= *got;
     if (left_ == 0) pending_.set("\r\n");
     co_return got;
+  }
+
+  /// Not on a pool: it is little, and reading it costs less than the hop there and back.
+  Result<std::size_t> read_file(std::span<char> piece) {
+    http::FileRange& file = *body_.file;
+    const ssize_t count =
+        ::pread(file.fd.get(), piece.data(), piece.size(), static_cast<off_t>(file.offset));
+    if (count < 0) return from_errno(errno, "cannot read a blob");
+    file.offset += static_cast<std::uint64_t>(count);
+    return static_cast<std::size_t>(count);
   }
 
   /// The next item's head, or the end of the body.
@@ -215,7 +225,6 @@ class MultipartListing final : public http::BodySource {
   }
 
   BlobStore& blobs_;
-  ThreadPool& pool_;
   std::vector<DataItem> page_;
   std::size_t at_ = 0;
   ItemPages rest_;
@@ -258,12 +267,11 @@ std::unique_ptr<http::BodySource> json_listing(std::vector<DataItem> first, Item
 }
 
 std::unique_ptr<http::BodySource> multipart_listing(BlobStore& blobs,
-                                                    ThreadPool& pool,
                                                     std::vector<DataItem> first,
                                                     ItemPages rest,
                                                     std::string boundary) {
   return std::make_unique<MultipartListing>(
-      blobs, pool, std::move(first), std::move(rest), std::move(boundary));
+      blobs, std::move(first), std::move(rest), std::move(boundary));
 }
 
 }  // namespace pn::market

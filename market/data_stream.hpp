@@ -1,6 +1,5 @@
 #pragma once
 
-#include "base/offload.hpp"
 #include "http/body.hpp"
 #include "market/data_types.hpp"
 #include "market/database.hpp"
@@ -36,9 +35,9 @@ class ItemPages final {
 /// {"data":[metadata...]} of `first` and the pages after it.
 std::unique_ptr<http::BodySource> json_listing(std::vector<DataItem> first, ItemPages rest);
 
-/// One part an item (protocol/domain-server.md). Reads files on the pool; borrows store and pool.
+/// One part an item (protocol/domain-server.md). Large files are left to the kernel (take_file).
+/// Borrows the store.
 std::unique_ptr<http::BodySource> multipart_listing(BlobStore& blobs,
-                                                    ThreadPool& pool,
                                                     std::vector<DataItem> first,
                                                     ItemPages rest,
                                                     std::string boundary);

@@ -3,6 +3,7 @@
 #include "base/result.hpp"
 #include "base/rng.hpp"
 #include "base/time.hpp"
+#include "http/body.hpp"
 #include "http/server.hpp"
 #include "market/answers.hpp"
 #include "market/blob_store.hpp"
@@ -206,7 +207,7 @@ DataService::Answer DataService::put_upload_part(http::ServerRequest& request) {
   UploadPart part;
   part.number = *number;
   part.size = stored->size;
-  part.etag = stored->sha256;
+  part.etag = stored->etag;
   const SystemTime now = parts_.clock.system_now();
   const std::function<Result<bool>(soci::session&)> work =
       [&](soci::session& session) -> Result<bool> {
@@ -237,7 +238,7 @@ Awaitable<Result<StoredBlob>> DataService::receive_part(http::ServerRequest& req
   std::string buffer(announced > 0 ? std::min<std::uint64_t>(announced, kBuffer) : kBuffer, '\0');
   std::uint64_t total = 0;
   for (;;) {
-    const Result<std::size_t> got = co_await request.body->read(buffer);
+    const Result<std::size_t> got = co_await http::read_full(*request.body, buffer);
     if (!got) co_return got.error();
     if (*got == 0) break;
     total += *got;

@@ -9,8 +9,9 @@
 #include "base/rng.hpp"
 #include "base/time.hpp"
 #include "market/blob_store.hpp"
+#include "market/part_etag.hpp"
+#include "market/upload_digest.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <chrono>
@@ -18,6 +19,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -36,32 +38,27 @@ namespace fs = std::filesystem;
 
 /// Bytes gather up to this before a thread is asked to write them: a small blob costs one hop.
 constexpr std::size_t kGather = 256 * 1024;
-constexpr std::size_t kHashPiece = 256 * 1024;
 
-/// The digest of what was written, and where it goes. Shared by the two writers.
+/// Gathers small pieces and writes on the pool. Shared by the two writers.
 class FileWriter : public BlobWriter {
  public:
   FileWriter(ThreadPool& pool, BlobId id) : pool_(pool), id_(std::move(id)) {}
 
   Awaitable<Result<void>> write(std::string_view bytes) override {
-    while (!bytes.empty()) {
-      const std::size_t room = kGather - gathered_.size();
-      gathered_.append(bytes.substr(0, room));
-      bytes.remove_prefix(std::min(room, bytes.size()));
-      if (gathered_.size() < kGather) break;
-      const auto work = [this] { return flush(); };
-      Result<void> flushed = co_await offload(pool_, work);
-      if (!flushed) co_return flushed;
+    if (gathered_.size() + bytes.size() < kGather) {
+      gathered_.append(bytes);
+      co_return Result<void>();
     }
-    co_return Result<void>();
+    const auto work = [this, bytes] { return flush(bytes); };
+    Result<void> flushed = co_await offload(pool_, work);
+    co_return flushed;
   }
 
   Awaitable<Result<StoredBlob>> finish() override {
     const auto work = [this]() -> Result<StoredBlob> {
-      Result<void> done = flush();
-      if (done) done = settle();
+      Result<void> done = flush({});
       if (!done) return std::move(done).error();
-      return StoredBlob{.id = id_, .size = size_, .sha256 = to_hex(hash_.finish())};
+      return settle();
     };
     Result<StoredBlob> stored = co_await offload(pool_, work);
     co_return stored;
@@ -70,24 +67,30 @@ class FileWriter : public BlobWriter {
  protected:
   // All on a thread of the pool.
   virtual Result<UniqueFd> open_file() = 0;
-  virtual Result<void> settle() = 0;
+  virtual void wrote(std::string_view bytes) = 0;
+  virtual Result<StoredBlob> settle() = 0;
 
+  [[nodiscard]] ThreadPool& pool() const { return pool_; }
   [[nodiscard]] const BlobId& id() const { return id_; }
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] bool opened() const { return static_cast<bool>(fd_); }
+  [[nodiscard]] std::uint64_t size() const { return size_; }
   void close() { fd_.reset(); }
 
  private:
-  Result<void> flush() {
+  /// What has gathered, and `more` after it.
+  Result<void> flush(std::string_view more) {
     if (!fd_) {
       Result<UniqueFd> file = open_file();
       if (!file) return std::move(file).error();
       fd_ = std::move(*file);
     }
-    Result<void> written = write_all(fd_.get(), gathered_);
-    if (!written) return written;
-    hash_.update(gathered_);
-    size_ += gathered_.size();
+    for (const std::string_view bytes : {std::string_view(gathered_), more}) {
+      Result<void> written = write_all(fd_.get(), bytes);
+      if (!written) return written;
+      wrote(bytes);
+      size_ += bytes.size();
+    }
     gathered_.clear();
     return {};
   }
@@ -95,7 +98,6 @@ class FileWriter : public BlobWriter {
   ThreadPool& pool_;
   const BlobId id_;
   UniqueFd fd_;
-  Sha256 hash_;
   std::uint64_t size_ = 0;
   std::string gathered_;
 };
@@ -130,21 +132,41 @@ class NewBlob final : public FileWriter {
 
  private:
   Result<UniqueFd> open_file() override { return create_new(temporary_, 0600); }
-  Result<void> settle() override {
+  void wrote(std::string_view bytes) override { hash_.update(bytes); }
+  Result<StoredBlob> settle() override {
     if (::fsync(fd()) != 0) return from_errno(errno, "cannot fsync");
     Result<void> moved = move_durably(temporary_, path_);
-    if (moved) close();  // it is no longer ours to remove
-    return moved;
+    if (!moved) return std::move(moved).error();
+    close();  // it is no longer ours to remove
+    return StoredBlob{.id = id(), .size = size(), .sha256 = to_hex(hash_.finish())};
   }
 
   const fs::path temporary_;
   const fs::path path_;
+  Sha256 hash_;
 };
+
+/// Takes in what is whole, a part a turn, so that the pool's threads are there for writers too.
+void follow(ThreadPool& pool, std::shared_ptr<UploadDigest> digest, fs::path path) {
+  const Executor executor = pool.executor();
+  asio::post(executor, [&pool, digest = std::move(digest), path = std::move(path)] {
+    if (digest->follow(path)) follow(pool, digest, path);
+  });
+}
 
 class UploadPartWriter final : public FileWriter {
  public:
-  UploadPartWriter(ThreadPool& pool, BlobId id, fs::path path, std::uint64_t offset)
-      : FileWriter(pool, std::move(id)), path_(std::move(path)), offset_(offset) {}
+  UploadPartWriter(ThreadPool& pool,
+                   BlobId id,
+                   fs::path path,
+                   std::uint64_t offset,
+                   std::shared_ptr<UploadDigest> digest)
+      : FileWriter(pool, std::move(id)),
+        path_(std::move(path)),
+        offset_(offset),
+        digest_(std::move(digest)) {
+    digest_->begin(offset_);
+  }
 
  private:
   Result<UniqueFd> open_file() override {
@@ -155,37 +177,18 @@ class UploadPartWriter final : public FileWriter {
     }
     return file;
   }
-  Result<void> settle() override {
+  void wrote(std::string_view bytes) override { etag_.update(bytes); }
+  Result<StoredBlob> settle() override {
     if (::fdatasync(fd()) != 0) return from_errno(errno, "cannot fsync");
-    return {};
+    if (digest_->end(offset_, size())) follow(pool(), digest_, path_);
+    return StoredBlob{.id = id(), .size = size(), .sha256 = {}, .etag = etag_.finish()};
   }
 
   const fs::path path_;
   const std::uint64_t offset_;
+  PartEtag etag_;
+  const std::shared_ptr<UploadDigest> digest_;  // shared with those that follow
 };
-
-/// Reads what was assembled once more, for the digest of the whole.
-Result<StoredBlob> measure(const BlobId& id, const fs::path& path, std::uint64_t size) {
-  const Result<UniqueFd> file = open_read(path);
-  if (!file) return file.error();
-  Sha256 hash;
-  std::string piece(kHashPiece, '\0');
-  std::uint64_t seen = 0;
-  for (;;) {
-    const Result<std::size_t> got = read_some(file->get(), piece);
-    if (!got) return got.error();
-    if (*got == 0) break;
-    hash.update(std::string_view(piece.data(), *got));
-    seen += *got;
-  }
-  if (seen != size) {
-    return Error(ErrorKind::corrupt,
-                 "upload_size",
-                 "the upload holds " + std::to_string(seen) + " bytes where its parts have " +
-                     std::to_string(size));
-  }
-  return StoredBlob{.id = id, .size = size, .sha256 = to_hex(hash.finish())};
-}
 
 /// A last part that was sent again, shorter, left its old end behind.
 Result<void> cut_to(const fs::path& path, std::uint64_t size) {
@@ -250,23 +253,36 @@ std::unique_ptr<BlobWriter> FileBlobs::create() {
 
 std::unique_ptr<BlobWriter> FileBlobs::write_part(BlobId upload, std::uint64_t offset) {
   fs::path path = upload_path(upload);
-  return std::make_unique<UploadPartWriter>(pool_, std::move(upload), std::move(path), offset);
+  std::shared_ptr<UploadDigest>& digest = digests_[upload];
+  if (!digest) digest = std::make_shared<UploadDigest>();
+  return std::make_unique<UploadPartWriter>(
+      pool_, std::move(upload), std::move(path), offset, digest);
 }
 
 Awaitable<Result<StoredBlob>> FileBlobs::complete(BlobId upload, std::uint64_t size) {
   const fs::path from = upload_path(upload);
   const fs::path to = path_of(upload);
+  const auto known = digests_.extract(upload);
+  const std::shared_ptr<UploadDigest> digest = known ? known.mapped() : nullptr;
   const auto work = [&]() -> Result<StoredBlob> {
     const bool moved = !is_there(from) && is_there(to);  // and its answer was lost
     if (!moved) {
       Result<void> cut = cut_to(from, size);
       if (!cut) return std::move(cut).error();
     }
-    Result<StoredBlob> stored = measure(upload, moved ? to : from, size);
-    if (!stored || moved) return stored;
-    Result<void> done = move_durably(from, to);
-    if (!done) return std::move(done).error();
-    return stored;
+    std::optional<std::string> sha256;
+    if (digest && !moved) sha256 = digest->finish(from, size);
+    if (!sha256) {  // after a restart, say
+      Sha256 hash;
+      const Result<void> read = hash_range(moved ? to : from, 0, size, hash);
+      if (!read) return read.error();
+      sha256 = to_hex(hash.finish());
+    }
+    if (!moved) {
+      Result<void> done = move_durably(from, to);
+      if (!done) return std::move(done).error();
+    }
+    return StoredBlob{.id = upload, .size = size, .sha256 = *sha256};
   };
   Result<StoredBlob> stored = co_await offload(pool_, work);
   co_return stored;
@@ -285,6 +301,7 @@ Awaitable<Result<BlobBody>> FileBlobs::open(BlobId id, std::uint64_t offset, std
 }
 
 void FileBlobs::discard(const BlobId& id) {
+  digests_.erase(id);
   // Freeing a large file takes a while.
   asio::post(pool_.executor(), [blob = path_of(id), upload = upload_path(id)] {
     if (::unlink(blob.c_str()) != 0) ::unlink(upload.c_str());

@@ -3,14 +3,17 @@
 #include "base/offload.hpp"
 #include "base/rng.hpp"
 #include "market/blob_store.hpp"
+#include "market/upload_digest.hpp"
 
 #include <filesystem>
+#include <map>
 #include <memory>
 
 namespace pn::market {
 
 /// Blobs as files: DIR/<first 2 hex digits>/<uuid>, written as DIR/tmp/<uuid>, fsync, rename;
-/// uploads in DIR/uploads/<uuid>. File calls run on the pool.
+/// uploads in DIR/uploads/<uuid>. File calls run on the pool, and so does what reads an upload's
+/// parts back for the digest of the whole.
 class FileBlobs final : public BlobStore {
  public:
   /// Makes the folders and removes what a crash left half written. Blocks. The pool and the rng
@@ -35,6 +38,9 @@ class FileBlobs final : public BlobStore {
   const std::filesystem::path folder_;
   ThreadPool& pool_;
   Rng& rng_;
+  /// Of uploads that parts came of since we started, until they are complete or given up; shared
+  /// with their writers.
+  std::map<BlobId, std::shared_ptr<UploadDigest>> digests_;
 };
 
 }  // namespace pn::market

