@@ -4,6 +4,7 @@
 #include "node/node.hpp"
 #include "node/task_ports.hpp"
 #include "storage/domain_calls.hpp"
+#include "storage/flights.hpp"
 
 namespace pn::node {
 
@@ -20,6 +21,7 @@ class StoragePorts final : public TaskPortsFactory {
   const NodeParts& parts_;
   const Config& config_;
   storage::LimitsCache limits_;  // transfer loop only
+  storage::Flights flights_;     // transfer loop only
 };
 
 }  // namespace pn::node

@@ -136,8 +136,7 @@ TEST_CASE("data: the multipart answer is what nodes read", "[market][data][mt]")
                                            {"updated-at", "2026-11-20T10:00:00.000Z"}});
   CHECK(parts[0].header.content_digest == "sha-256=:" + digest_of(hostile) + ":");
   CHECK(parts[1].body.empty());
-  CHECK(parts[1].header.content_digest ==
-        "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:");
+  CHECK(parts[1].header.content_digest == "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:");
   CHECK(parts[2].body == big);
   CHECK(server.ask("GET", "/data?ids=none", "", kMultipart).status == 404);
 }
