@@ -6,18 +6,19 @@
 #include "bin/doctor_report.hpp"
 #include "bin/folder_space.hpp"
 #include "node/config.hpp"
+#include "node/node_cache.hpp"
+#include "node/state_dir.hpp"
 
 #include <cerrno>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 namespace pn::bin::doctor {
@@ -61,13 +62,10 @@ Looked look_at(const fs::path& folder) {
   return out;
 }
 
-/// Whether somebody holds the lock of STATE_DIR (node/state_dir.cpp). Shared and for a moment: two
-/// doctors do not disturb each other.
-Running lock_state(const fs::path& state_dir) {
-  const UniqueFd lock(::open((state_dir / "lock").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!lock) return errno == ENOENT ? Running::no : Running::unknown;
-  if (::flock(lock.get(), LOCK_SH | LOCK_NB) == 0) return Running::no;
-  return errno == EWOULDBLOCK ? Running::yes : Running::unknown;
+Running running_with(const fs::path& state_dir) {
+  const std::optional<bool> locked = node::is_locked(state_dir);
+  if (!locked) return Running::unknown;
+  return *locked ? Running::yes : Running::no;
 }
 
 Finding folder_finding(std::string_view check,
@@ -133,7 +131,7 @@ Awaitable<Running> examine_folders(Patient& patient) {
   const node::Config& config = patient.config;
   const std::function<Looked()> state = [folder = config.state_dir] {
     Looked out = look_at(folder);
-    out.running = lock_state(folder);
+    out.running = running_with(folder);
     return out;
   };
   const Result<Looked> state_dir = co_await beside(patient.pool, patient.left(), state);
@@ -146,9 +144,9 @@ Awaitable<Running> examine_folders(Patient& patient) {
   patient.report.add(std::move(of_work));
 
   const std::function<std::vector<FolderSpace>()> measure = [state_path = config.state_dir,
-                                                             work_path = config.work_dir] {
-    return std::vector<FolderSpace>{folder_space("STATE_DIR", state_path),
-                                    folder_space("WORK_DIR", work_path)};
+                                                             work_path = config.work_dir,
+                                                             cache = node::cache_folder(config)] {
+    return node_folders(state_path, work_path, cache);
   };
   const Result<std::vector<FolderSpace>> spaces =
       co_await beside(patient.pool, patient.left(), measure);

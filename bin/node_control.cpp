@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
+#include "base/file.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
 #include "base/system_clock.hpp"
@@ -16,6 +17,7 @@
 #include "http/unix_socket.hpp"
 #include "http/url.hpp"
 #include "node/control_server.hpp"
+#include "node/state_dir.hpp"
 
 #include <cerrno>
 #include <exception>
@@ -53,6 +55,23 @@ std::optional<Error> denied(const http::UnixPath& path) {
   return Error(ErrorKind::internal,
                "file_denied",
                "the node answers to its own user and root alone; try it with sudo");
+}
+
+/// Why nobody answered: a node is there, and no socket to ask it by.
+std::optional<Error> no_socket(const fs::path& state_dir) {
+  if (!node::is_locked(state_dir).value_or(false)) return std::nullopt;
+  // What the node found when it started, we find too.
+  const fs::path probe = state_dir / (".control-" + std::to_string(::getpid()));
+  const Result<UniqueFd> made = http::listen_unix(probe);
+  ::unlink(probe.c_str());
+  const std::string why =
+      made ? "it has no control socket (it is starting or ending, or its log says "
+             "control.unavailable)"
+           : made.error().detail + "; STATE_DIR must be on a disk that takes Unix sockets for that";
+  return Error(ErrorKind::rejected,
+               "no_control_socket",
+               "a node runs with STATE_DIR=" + state_dir.string() + " and cannot be asked: " + why +
+                   "; its status page and signals go on");
 }
 
 http::Request request_for(http::Method method, std::string_view name) {
@@ -96,10 +115,16 @@ Awaitable<Result<Json>> NodeControl::order(std::string name, std::string body) {
   co_return answer;
 }
 
+Error NodeControl::why_silent() const {
+  if (std::optional<Error> not_for_us = denied(path_)) return *std::move(not_for_us);
+  if (std::optional<Error> deaf = no_socket(state_dir_)) return *std::move(deaf);
+  return no_node(state_dir_);
+}
+
 Awaitable<Result<Json>> NodeControl::ask(http::Request request) {
   const Result<http::Response> answer = co_await client_->send(std::move(request));
   if (!answer && answer.error().code == "curl_connect") {
-    co_return denied(path_).value_or(no_node(state_dir_));
+    co_return why_silent();
   }
   if (!answer) co_return within("the node", answer.error());
   if (answer->status != 200) co_return within("the node", http::from_http_status(*answer));

@@ -23,7 +23,8 @@ class NodeControl final {
                                                    const std::filesystem::path& state_dir);
 
   /// The status that it answers, as JSON. Kind `not_found`, code "no_node": none runs there;
-  /// `rejected`: it refuses what was asked; `retry`: it does not answer.
+  /// `rejected`: it refuses what was asked, or (code "no_control_socket") cannot be asked; `retry`:
+  /// it does not answer.
   Awaitable<Result<Json>> status();
   Awaitable<Result<Json>> order(std::string name, std::string body);
 
@@ -32,6 +33,7 @@ class NodeControl final {
               http::UnixPath path,
               std::unique_ptr<http::HttpClient> client);
   Awaitable<Result<Json>> ask(http::Request request);
+  [[nodiscard]] Error why_silent() const;
 
   const std::filesystem::path state_dir_;
   const http::UnixPath path_;

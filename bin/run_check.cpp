@@ -13,9 +13,9 @@
 #include "http/client.hpp"
 #include "http/server.hpp"
 #include "node/config.hpp"
+#include "node/node_cache.hpp"
 
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -53,8 +53,14 @@ std::string proxy_of(const node::Config& config) {
   return node::client_options(config).proxy.empty() ? "none" : "as configured";
 }
 
-std::array<FolderSpace, 2> folders_of(const node::Config& config) {
-  return {folder_space("STATE_DIR", config.state_dir), folder_space("WORK_DIR", config.work_dir)};
+std::vector<FolderSpace> folders_of(const node::Config& config) {
+  return node_folders(config.state_dir, config.work_dir, node::cache_folder(config));
+}
+
+std::string cache_of(const node::Config& config) {
+  if (config.cache_max_gb == 0) return "none";
+  return node::cache_folder(config).string() + ", at most " + std::to_string(config.cache_max_gb) +
+         " GiB";
 }
 
 Json plan_json(const Invocation& invocation,
@@ -86,6 +92,7 @@ Json plan_json(const Invocation& invocation,
                               {"inodes_used_pct", space.inodes_used_pct},
                               {"fault", fault_of(space, config)}});
   }
+  out["cache_max_gb"] = config.cache_max_gb;
   out["drain_timeout_secs"] = config.drain_timeout.count();
   out["cancel_grace_secs"] = config.cancel_grace.count();
   out["status_addr"] = listens_at(config);
@@ -125,6 +132,7 @@ std::string plan_text(const Invocation& invocation,
          space.path.string() + ": " + describe(space) +
              (fault.empty() ? "" : "; NO WORK IS LEASED: " + fault));
   }
+  line(out, "cache", cache_of(config));
   line(out, "drain", seconds(config.drain_timeout, "until the tasks are done"));
   line(out, "cancel grace", seconds(config.cancel_grace, "none"));
   line(out, "status", listens_at(config));

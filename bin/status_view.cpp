@@ -47,6 +47,11 @@ const Json& part(const Json& object, const char* key) {
   return at != object.end() && (at->is_object() || at->is_array()) ? *at : nothing;
 }
 
+std::string bytes_of(const Json& object, const char* key) {
+  const std::int64_t bytes = number_of(object, key).value_or(0);
+  return format_bytes(static_cast<std::uint64_t>(std::max<std::int64_t>(bytes, 0)));
+}
+
 std::string span(std::int64_t ms) {
   const std::int64_t secs = std::max<std::int64_t>(ms, 0) / 1000;
   if (secs < 120) return std::to_string(secs) + " s";
@@ -194,11 +199,10 @@ class View {
 
   void disks() {
     const Json& disks = part(status_, "disks");
-    if (!disks.empty()) heading("disk");
+    const Json& cache = part(status_, "cache");
+    if (!disks.empty() || !cache.empty()) heading("disk");
     for (const Json& disk : disks) {
-      const auto free = static_cast<std::uint64_t>(
-          std::max<std::int64_t>(number_of(disk, "free_bytes").value_or(0), 0));
-      std::string line = text_of(disk, "folder") + "  " + format_bytes(free) + " free, " +
+      std::string line = text_of(disk, "folder") + "  " + bytes_of(disk, "free_bytes") + " free, " +
                          std::to_string(number_of(disk, "used_pct").value_or(0)) + " % used, " +
                          std::to_string(number_of(disk, "inodes_used_pct").value_or(0)) +
                          " % of the inodes";
@@ -207,6 +211,13 @@ class View {
       const std::string fault = text_of(disk, "fault");
       if (!fault.empty()) wrapped("", 2 * kIndent, fault, Colour::red);
     }
+    if (cache.empty()) return;
+    wrapped("",
+            kIndent,
+            "cache  " + bytes_of(cache, "bytes") + " of " + bytes_of(cache, "max_bytes") + ", " +
+                std::to_string(number_of(cache, "hits").value_or(0)) + " inputs taken from it, " +
+                std::to_string(number_of(cache, "misses").value_or(0)) + " not in it");
+    wrapped("", 2 * kIndent, text_of(cache, "path"), Colour::dim);
   }
 
   void tasks() {

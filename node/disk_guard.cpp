@@ -7,6 +7,7 @@
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "node/config.hpp"
 #include "node/node_status.hpp"
 
 #include <algorithm>
@@ -41,6 +42,21 @@ std::string setting_of(std::string_view folder) {
 }
 
 }  // namespace
+
+DiskLimits disk_limits(const Config& config) {
+  return {.min_free_mb = config.disk_min_free_mb,
+          .max_used_pct = config.disk_max_used_pct,
+          .inode_max_used_pct = config.inode_max_used_pct};
+}
+
+std::uint64_t missing_bytes(const Space& space, const DiskLimits& limits) {
+  const std::uint64_t floor = limits.min_free_mb * kMegabyte;
+  const std::uint64_t unfree = floor - std::min(floor, space.free_bytes);
+  const std::uint64_t used = space.bytes - std::min(space.free_bytes, space.bytes);
+  const std::uint64_t most =
+      space.bytes / 100 * static_cast<std::uint64_t>(std::max(limits.max_used_pct, 0));
+  return std::max(unfree, used - std::min(used, most));
+}
 
 DiskStatus judge(std::string_view folder,
                  const std::filesystem::path& path,

@@ -8,6 +8,7 @@
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "node/config.hpp"
 #include "node/metrics.hpp"
 #include "node/node_status.hpp"
 
@@ -39,11 +40,16 @@ struct DiskLimits {
   }
 };
 
+DiskLimits disk_limits(const Config& config);
+
 /// How full, and why that is too full; `fault` stays empty where there is room. Pure.
 DiskStatus judge(std::string_view folder,
                  const std::filesystem::path& path,
                  const Space& space,
                  const DiskLimits& limits);
+
+/// How many bytes are to be freed until there is room; 0 where only inodes are short. Pure.
+std::uint64_t missing_bytes(const Space& space, const DiskLimits& limits);
 
 /// The seam for tests: what a folder's file system has. Called on a pool's thread.
 using SpaceProbe = std::function<Result<Space>(const std::filesystem::path&)>;

@@ -8,13 +8,17 @@
 #include "base/time.hpp"
 #include "node/config.hpp"
 #include "node/journal.hpp"
+#include "node/node_cache.hpp"
 #include "node/state_db.hpp"
 #include "node/state_dir.hpp"
 #include "node/workspace.hpp"
+#include "storage/input_cache.hpp"
 
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -22,6 +26,7 @@ namespace pn::node {
 namespace {
 
 constexpr std::chrono::minutes kEvery{10};
+constexpr std::chrono::seconds kRoomEvery{20};
 
 CollectRules rules(const Config& config) {
   return {.keep = config.workspace_keep_failed,
@@ -42,15 +47,39 @@ Result<OpenedState> open_state(const Config& config) {
   if (!rows) return within("STATE_DIR", std::move(rows).error());
   const Result<std::size_t> closed = (*database)->close_open_attempts();
   if (!closed) return within("STATE_DIR", closed.error());
-  return OpenedState{
-      .dir = *std::move(dir), .database = *std::move(database), .rows = *std::move(rows)};
+  OpenedState out{.dir = *std::move(dir),
+                  .database = *std::move(database),
+                  .rows = *std::move(rows),
+                  .cache = nullptr,
+                  .cache_fault = std::nullopt};
+  Result<std::unique_ptr<storage::InputCache>> cache = open_cache(config);
+  if (cache) {
+    out.cache = *std::move(cache);
+  } else {
+    out.cache_fault = std::move(cache).error();
+  }
+  return out;
 }
 
 Awaitable<void> Housekeeping::run() {
   for (;;) {
+    co_await make_room();
     co_await once();
-    co_await parts_.clock.sleep_for(kEvery);
+    const SteadyTime next = parts_.clock.steady_now() + kEvery;
+    while (parts_.cache != nullptr && parts_.clock.steady_now() + kRoomEvery < next) {
+      co_await parts_.clock.sleep_for(kRoomEvery);
+      co_await make_room();
+    }
+    co_await parts_.clock.sleep_until(next);
   }
+}
+
+Awaitable<void> Housekeeping::make_room() {
+  if (parts_.cache == nullptr) co_return;
+  const CacheRoom& cache = *parts_.cache;
+  const std::filesystem::path& work_dir = parts_.config.work_dir;
+  const auto look = [&cache, &work_dir] { static_cast<void>(cache.probe(work_dir)); };
+  co_await offload(parts_.io, look);
 }
 
 Awaitable<void> Housekeeping::once() {

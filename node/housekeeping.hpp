@@ -7,10 +7,14 @@
 #include "base/result.hpp"
 #include "node/config.hpp"
 #include "node/journal.hpp"
+#include "node/node_cache.hpp"
 #include "node/state_db.hpp"
 #include "node/state_dir.hpp"
+#include "storage/input_cache.hpp"
 
 #include <memory>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace pn::node {
@@ -21,15 +25,19 @@ struct OpenedState {
   std::unique_ptr<StateDb> database;
   /// As the last life left them; on disk, attempts without an outcome have theirs by now.
   std::vector<JournalRow> rows;
+  /// Null where none is wanted, or there is a fault: a node works without.
+  std::unique_ptr<storage::InputCache> cache;
+  std::optional<Error> cache_fault;
 };
 
-/// Makes and locks STATE_DIR, makes WORK_DIR, opens the journal. An Error is a matter of
-/// configuration or of the disk; nothing was deleted. Blocks.
+/// Makes and locks STATE_DIR, makes WORK_DIR, opens the journal and the input cache. An Error is a
+/// matter of configuration or of the disk; nothing was deleted. Blocks.
 Result<OpenedState> open_state(const Config& config);
 
 /// Removes what is no longer needed, at start and every ten minutes: folders of attempts that died,
-/// failed ones that are old or in the way, the journal's free pages. Thread: the control loop's;
-/// the disk's work on `io`.
+/// failed ones that are old or in the way, the journal's free pages. Before any folder the cache
+/// gives way, which is looked after every twenty seconds: between polls, too, a task may need the
+/// disk. Thread: the control loop's; the disk's work on `io`.
 class Housekeeping final {
  public:
   struct Parts {
@@ -37,7 +45,8 @@ class Housekeeping final {
     Clock& clock;
     const Config& config;
     StateDb& database;
-    log::Logger logger;
+    const CacheRoom* cache = nullptr;  ///< null: there is no cache
+    log::Logger logger{};
   };
   /// References outlive it.
   explicit Housekeeping(Parts parts) : parts_(std::move(parts)) {}
@@ -47,6 +56,7 @@ class Housekeeping final {
 
  private:
   Awaitable<void> once();
+  Awaitable<void> make_room();
 
   const Parts parts_;
 };

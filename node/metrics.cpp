@@ -2,7 +2,9 @@
 
 #include "base/ids.hpp"
 #include "base/time.hpp"
+#include "node/node_status.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -80,6 +82,14 @@ struct Metrics::Impl {
                          "posenode_outbox_entries",
                          "Outcomes in the outbox: pending, or set aside for good.");
   Gauges& disk = gauge(registry, "posenode_disk_free_bytes", "Free space, by folder.");
+  Gauges& cache =
+      gauge(registry, "posenode_cache_bytes", "What the input cache has of WORK_DIR's disk.");
+  Counters& cache_hits =
+      counter(registry, "posenode_cache_hits_total", "Inputs that were taken from the cache.");
+  Counters& cache_misses =
+      counter(registry, "posenode_cache_misses_total", "Inputs that were not in the cache.");
+  Counters& cache_evicted =
+      counter(registry, "posenode_cache_evicted_bytes_total", "What left the cache for room.");
   Gauges& skew =
       gauge(registry, "posenode_clock_skew_seconds", "The server's clock less this machine's.");
   Gauges& check = gauge(registry, "posenode_check_ok", "1 for each check of /readyz that holds.");
@@ -106,6 +116,7 @@ Metrics::Metrics() : impl_(std::make_unique<Impl>()) {
   impl_->dropped.Add(Labels());
   impl_->beats.Add(Labels(), latency_buckets());
   for (const char* state : {"pending", "set_aside"}) impl_->outbox.Add({{"state", state}});
+  set_cache(CacheStatus());
 }
 
 Metrics::~Metrics() = default;
@@ -170,6 +181,17 @@ void Metrics::set_outbox(std::size_t pending, std::size_t set_aside) {
 
 void Metrics::set_disk_free(std::string_view folder, std::uint64_t bytes) {
   impl_->disk.Add({{"folder", std::string(folder)}}).Set(static_cast<double>(bytes));
+}
+
+void Metrics::set_cache(const CacheStatus& cache) {
+  const auto grow = [](Counters& counters, std::uint64_t to) {
+    prometheus::Counter& one = counters.Add(Labels());
+    one.Increment(std::max(0.0, static_cast<double>(to) - one.Value()));
+  };
+  impl_->cache.Add(Labels()).Set(static_cast<double>(cache.bytes));
+  grow(impl_->cache_hits, cache.hits);
+  grow(impl_->cache_misses, cache.misses);
+  grow(impl_->cache_evicted, cache.evicted_bytes);
 }
 
 void Metrics::set_clock_skew(Millis skew) { impl_->skew.Add(Labels()).Set(seconds(skew)); }

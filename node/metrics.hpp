@@ -11,6 +11,8 @@
 
 namespace pn::node {
 
+struct CacheStatus;
+
 /// What a node counts, in Prometheus' terms: every `posenode_*` name stands in metrics.cpp and in
 /// docs/reference/metrics.md, and nowhere else. Counters only grow; gauges are set by who knows.
 /// Nothing leaves the node but by /metrics. Thread: any.
@@ -49,6 +51,8 @@ class Metrics final {
 
   // the machine
   void set_disk_free(std::string_view folder, std::uint64_t bytes);  ///< "work" or "state"
+  /// Counters too: they are counted by the cache, from its opening on.
+  void set_cache(const CacheStatus& cache);
   void set_clock_skew(Millis skew);
   /// Each check of /readyz.
   void set_check(std::string_view name, bool ok);

@@ -20,6 +20,7 @@
 #include "node/health.hpp"
 #include "node/housekeeping.hpp"
 #include "node/metrics.hpp"
+#include "node/node_cache.hpp"
 #include "node/node_status.hpp"
 #include "node/outbox.hpp"
 #include "node/pause_file.hpp"
@@ -29,11 +30,13 @@
 #include "node/storage_ports.hpp"
 #include "node/supervisor.hpp"
 #include "node/task_run.hpp"
+#include "storage/input_cache.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -118,6 +121,7 @@ struct Node::Impl final : NodeOrders {
   Awaitable<Result<void>> run();
   Result<void> build(auth::Wallet wallet);
   Result<void> open_doors();
+  SpaceProbe build_cache();
   void start_services();
   Awaitable<void> lease_and_work();
   Awaitable<void> work();
@@ -145,6 +149,7 @@ struct Node::Impl final : NodeOrders {
   std::optional<DmsClient> dms;
   std::optional<StateJournal> journal;
   std::optional<Outbox> outbox;
+  std::optional<CacheRoom> cache_room;
   std::optional<Housekeeping> housekeeping;
   std::optional<StoragePorts> ports;
   std::optional<TaskParts> task_parts;
@@ -191,7 +196,7 @@ Awaitable<Result<void>> Node::Impl::run() {
 void Node::Impl::start_services() {
   services.spawn("session", session->run());
   services.spawn("status", status_server->run());
-  services.spawn("control", control_server->run());
+  if (control_server) services.spawn("control", control_server->run());
   services.spawn("journal", journal->run());
   services.spawn("outbox", outbox->run());
   services.spawn("housekeeping", housekeeping->run());
@@ -214,8 +219,12 @@ Result<void> Node::Impl::open_doors() {
   standing.status_url = local_url(config.status_addr, status_server->port());
   auto control =
       make_control_server(parts.control, parts.clock, parts.logger, config.state_dir, *this);
-  if (!control) return std::move(control).error();
-  control_server = *std::move(control);
+  if (control) {
+    control_server = *std::move(control);
+  } else {
+    // Some network and FUSE file systems have no sockets; the work and the status page go on.
+    parts.logger.warn("control.unavailable", {log::field(control.error())});
+  }
   return {};
 }
 
@@ -247,12 +256,15 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                              .logger = parts.logger},
                  config.outbox_max_age);
   outbox->adopt(std::exchange(prepared->state.rows, {}));
+  const SpaceProbe space = build_cache();
   housekeeping.emplace(Housekeeping::Parts{.io = parts.io,
                                            .clock = parts.clock,
                                            .config = config,
                                            .database = *prepared->state.database,
+                                           .cache = cache_room ? &*cache_room : nullptr,
                                            .logger = parts.logger});
-  ports.emplace(parts, config);
+  storage::InputCache* const cache = prepared->state.cache.get();
+  ports.emplace(parts, config, cache);
   task_parts.emplace(TaskParts{.control = parts.control,
                                .transfer = parts.transfer,
                                .compute = parts.compute,
@@ -266,7 +278,7 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                                .config = config,
                                .metrics = metrics,
                                .logger = parts.logger});
-  engine.emplace(*task_parts, mode, parts.space);
+  engine.emplace(*task_parts, mode, space);
   report.emplace(StatusReport::Parts{.clock = parts.clock,
                                      .config = config,
                                      .session = *session,
@@ -274,12 +286,26 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                                      .engine = *engine,
                                      .outbox = *outbox,
                                      .metrics = metrics,
+                                     .cache = cache,
                                      .standing = standing});
   const std::optional<Pause>& paused = prepared->pause;
   if (paused && (!paused->until || *paused->until > parts.clock.system_now())) {
     engine->pause(paused->until);
   }
   return {};
+}
+
+/// How space is looked at: where there is a cache, it gives way first.
+SpaceProbe Node::Impl::build_cache() {
+  if (prepared->state.cache_fault) {
+    parts.logger.warn("cache.unavailable", {log::field(*prepared->state.cache_fault)});
+  }
+  if (!prepared->state.cache) return parts.space;
+  cache_room.emplace(CacheRoom::Parts{.cache = *prepared->state.cache,
+                                      .config = config,
+                                      .logger = parts.logger,
+                                      .probe = parts.space});
+  return [this](const std::filesystem::path& path) { return cache_room->probe(path); };
 }
 
 void Node::Impl::log_start() const {

@@ -83,6 +83,17 @@ struct DiskStatus {
   std::string fault;  ///< why nothing is leased for it; empty: enough room
 };
 
+/// Inputs that are kept for other tasks.
+struct CacheStatus {
+  std::string path;
+  std::uint64_t bytes = 0;
+  std::uint64_t max_bytes = 0;
+  std::size_t entries = 0;
+  std::uint64_t hits = 0;  ///< since the start, as the next two
+  std::uint64_t misses = 0;
+  std::uint64_t evicted_bytes = 0;  ///< gone for room
+};
+
 struct CapabilityStatus {
   Capability capability;
   std::size_t busy = 0;
@@ -109,6 +120,7 @@ struct NodeStatus {
   std::vector<PastTask> past;  ///< at most 50, newest first
   OutboxStatus outbox;
   std::vector<DiskStatus> disks;
+  std::optional<CacheStatus> cache;  ///< nothing: there is none
   std::optional<Millis> clock_skew;  ///< the server's clock less ours; nothing before an answer
   std::optional<Pause> pause;
 };

@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -29,6 +30,13 @@ Result<StateDir> StateDir::open(const std::filesystem::path& path) {
     return within("STATE_DIR", from_errno(errno, "cannot lock " + file.string()));
   }
   return StateDir(path, std::move(lock));
+}
+
+std::optional<bool> is_locked(const std::filesystem::path& state_dir) {
+  const UniqueFd lock(::open((state_dir / "lock").c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!lock) return errno == ENOENT ? std::optional<bool>(false) : std::nullopt;
+  if (::flock(lock.get(), LOCK_SH | LOCK_NB) == 0) return false;
+  return errno == EWOULDBLOCK ? std::optional<bool>(true) : std::nullopt;
 }
 
 }  // namespace pn::node

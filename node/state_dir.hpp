@@ -4,6 +4,7 @@
 #include "base/result.hpp"
 
 #include <filesystem>
+#include <optional>
 #include <utility>
 
 namespace pn::node {
@@ -24,5 +25,9 @@ class StateDir final {
   std::filesystem::path path_;
   UniqueFd lock_;
 };
+
+/// Whether a node holds this STATE_DIR; nothing: that cannot be told. Looks for a moment and
+/// shared: two who ask do not disturb each other. Blocks.
+std::optional<bool> is_locked(const std::filesystem::path& state_dir);
 
 }  // namespace pn::node

@@ -95,6 +95,17 @@ Json disk_json(const DiskStatus& disk) {
           {"fault", disk.fault}};
 }
 
+Json cache_json(const std::optional<CacheStatus>& cache) {
+  if (!cache) return {};
+  return {{"path", cache->path},
+          {"bytes", cache->bytes},
+          {"max_bytes", cache->max_bytes},
+          {"entries", cache->entries},
+          {"hits", cache->hits},
+          {"misses", cache->misses},
+          {"evicted_bytes", cache->evicted_bytes}};
+}
+
 template <class T>
 Json list(const std::vector<T>& items, Json (*one)(const T&)) {
   Json out = Json::array();
@@ -126,6 +137,7 @@ std::string status_json(const NodeStatus& status) {
                   {"tasks", list(status.past, task_json)},
                   {"outbox", outbox_json(status.outbox)},
                   {"disks", list(status.disks, disk_json)},
+                  {"cache", cache_json(status.cache)},
                   {"clock_skew_ms", millis(status.clock_skew)},
                   {"pause", pause_json(status.pause)}};
   return dump_json(body);

@@ -5,7 +5,9 @@
 #include "node/engine.hpp"
 #include "node/health.hpp"
 #include "node/metrics.hpp"
+#include "node/node_cache.hpp"
 #include "node/node_status.hpp"
+#include "storage/input_cache.hpp"
 
 #include <chrono>
 #include <optional>
@@ -23,6 +25,18 @@ std::optional<Millis> clock_skew(const StatusReport::Parts& parts) {
   const auth::SessionStatus session = parts.session.status();
   if (session.state != auth::SessionState::signed_in) return std::nullopt;
   return session.clock_skew;
+}
+
+std::optional<CacheStatus> cache_status(const StatusReport::Parts& parts) {
+  if (parts.cache == nullptr) return std::nullopt;
+  const storage::InputCache::Stats stats = parts.cache->stats();
+  return CacheStatus{.path = cache_folder(parts.config).string(),
+                     .bytes = stats.bytes,
+                     .max_bytes = stats.max_bytes,
+                     .entries = stats.entries,
+                     .hits = stats.hits,
+                     .misses = stats.misses,
+                     .evicted_bytes = stats.evicted_bytes};
 }
 
 }  // namespace
@@ -61,6 +75,7 @@ NodeStatus StatusReport::status() const {
   out.past = parts_.engine.past();
   out.outbox = parts_.outbox.status();
   out.disks = parts_.engine.disks();
+  out.cache = cache_status(parts_);
   out.clock_skew = clock_skew(parts_);
   if (parts_.engine.paused()) out.pause = Pause{.until = parts_.engine.paused_until()};
   judge(facts(), out);
@@ -73,6 +88,7 @@ std::string StatusReport::metrics() const {
   metrics.set_slots(parts_.engine.busy(), now.slots);
   metrics.set_outbox(now.outbox.pending, now.outbox.set_aside);
   for (const DiskStatus& disk : now.disks) metrics.set_disk_free(disk.folder, disk.free_bytes);
+  if (now.cache) metrics.set_cache(*now.cache);
   if (now.clock_skew) metrics.set_clock_skew(*now.clock_skew);
   for (const CapabilityStatus& one : now.capabilities) {
     metrics.set_breaker(one.capability, !one.paused.empty());

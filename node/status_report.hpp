@@ -10,6 +10,7 @@
 #include "node/metrics.hpp"
 #include "node/node_status.hpp"
 #include "node/outbox.hpp"
+#include "storage/input_cache.hpp"
 
 #include <string>
 
@@ -34,6 +35,7 @@ class StatusReport final {
     const Engine& engine;
     const Outbox& outbox;
     Metrics& metrics;
+    const storage::InputCache* cache;  ///< null: there is none
     const NodeStanding& standing;
   };
   explicit StatusReport(const Parts& parts) : parts_(parts) {}

@@ -63,6 +63,7 @@ Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
                                                                          .rng = parts_.rng,
                                                                          .limits = limits_,
                                                                          .logger = order.logger,
+                                                                         .cache = cache_,
                                                                          .flights = &flights_},
                                               *std::move(server),
                                               order.info.domain,

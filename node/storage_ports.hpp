@@ -5,14 +5,16 @@
 #include "node/task_ports.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/flights.hpp"
+#include "storage/input_cache.hpp"
 
 namespace pn::node {
 
 /// The real ports of a task: the domain server that its lease names. Thread: see TaskPortsFactory.
 class StoragePorts final : public TaskPortsFactory {
  public:
-  /// Both outlive it.
-  StoragePorts(const NodeParts& parts, const Config& config) : parts_(parts), config_(config) {}
+  /// All outlive it. `cache` may be null: there is none.
+  StoragePorts(const NodeParts& parts, const Config& config, storage::InputCache* cache)
+      : parts_(parts), config_(config), cache_(cache) {}
 
   /// Kind `rejected`, code "domain_server_missing" or "domain_missing", when the lease names none.
   Result<TaskPorts> make(const PortsOrder& order) override;
@@ -20,6 +22,7 @@ class StoragePorts final : public TaskPortsFactory {
  private:
   const NodeParts& parts_;
   const Config& config_;
+  storage::InputCache* const cache_;
   storage::LimitsCache limits_;  // transfer loop only
   storage::Flights flights_;     // transfer loop only
 };

@@ -103,9 +103,11 @@ TaskRun::TaskRun(const TaskParts& parts, Lease lease, std::function<void()> free
       link_(parts.control, beats_),
       tokens_(parts.transfer, parts.clock, token_, link_),
       workspace_(parts.config.work_dir, lease_.task.id, parts.rng),
+      quota_(parts.io, parts.clock, workspace_.path(), parts.config.task_max_disk_mb),
       freed_(std::move(freed)),
       wake_(parts.control),
       beat_group_(parts.control),
+      quota_group_(parts.control),
       runner_group_(parts.control),
       children_(parts.control) {
   link_.on_report([this](std::string_view progress) { reported(progress); });
@@ -220,15 +222,19 @@ Awaitable<void> TaskRun::work() {
   beating_ = true;
   start(beat_group_, "heartbeats", beat());
   start(runner_group_, "runner", call_runner());
+  if (quota_.limited()) start(quota_group_, "disk", watch_disk());
   while (!runner_ended_) {
     co_await wake_.wait_until(parts_.clock, stalls_at());
     if (stopping_ || runner_ended_) continue;
-    stalled_ = stalls() && beats_.end() == LeaseEnd::none && !shutdown_;
-    if (beats_.end() == LeaseEnd::none && !shutdown_ && !stalled_) continue;
+    const bool ours = beats_.end() == LeaseEnd::none && !shutdown_;
+    too_large_ = ours && quota_.exceeded();
+    stalled_ = ours && !too_large_ && stalls();
+    if (ours && !too_large_ && !stalled_) continue;
     stopping_ = true;
     phase_ = Phase::stopping;
     runner_group_.cancel();
   }
+  quota_group_.cancel();
 }
 
 void TaskRun::start(Nursery& group, std::string_view name, Awaitable<void> child) {
@@ -238,6 +244,11 @@ void TaskRun::start(Nursery& group, std::string_view name, Awaitable<void> child
 
 Awaitable<void> TaskRun::beat() {
   co_await beats_.run();
+  wake_.set();
+}
+
+Awaitable<void> TaskRun::watch_disk() {
+  co_await quota_.watch();
   wake_.set();
 }
 
@@ -311,15 +322,6 @@ void TaskRun::note(std::string_view outcome, std::string_view reason, std::strin
   parts_.metrics.task_ended(lease_.task.capability, how, past_.took);
 }
 
-PastTask TaskRun::past() const {
-  PastTask out = past_;
-  out.task = lease_.task.id;
-  out.job = lease_.task.job;
-  out.capability = lease_.task.capability;
-  out.attempt = lease_.task.attempt;
-  return out;
-}
-
 /// Whatever a runner says that was stopped for our sake, the reason is ours.
 Failure TaskRun::why_failed() const {
   if (stalled_) {
@@ -327,6 +329,7 @@ Failure TaskRun::why_failed() const {
             .error = "the runner reported nothing new for " +
                      format_duration(parts_.config.stall_timeout) + " (STALL_TIMEOUT_SECS)"};
   }
+  if (too_large_) return quota_.failure();
   if (stopping_ || !outcome_) return {.reason = "node_shutdown", .error = "the node shuts down"};
   const Error& error = outcome_->error();
   const bool hopeless = error.kind == ErrorKind::rejected || error.kind == ErrorKind::corrupt;
@@ -423,27 +426,6 @@ Deadline TaskRun::stalls_at() const {
 bool TaskRun::stalls() const {
   const Deadline at = stalls_at();
   return at.reachable() && at.passed(parts_.clock);
-}
-
-SlotStatus TaskRun::status() const {
-  constexpr std::string_view kPhases[] = {
-      "set_up", "running", "stopping", "flushing", "reporting", "cleaning_up"};
-  const SteadyTime now = parts_.clock.steady_now();
-  SlotStatus out;
-  out.task = lease_.task.id;
-  out.job = lease_.task.job;
-  out.capability = lease_.task.capability;
-  out.attempt = lease_.task.attempt;
-  out.max_attempts = lease_.task.max_attempts;
-  out.phase = kPhases[static_cast<std::size_t>(phase_)];
-  out.age = std::chrono::duration_cast<Millis>(now - began_);
-  out.progress_json = progress_;
-  if (beats_.fence() != SteadyTime::max()) {
-    out.lease_left = std::chrono::duration_cast<Millis>(beats_.fence() - now);
-  }
-  out.heartbeat_failures = beats_.failures();
-  out.lingers = lingers_;
-  return out;
 }
 
 }  // namespace pn::node

@@ -21,6 +21,7 @@
 #include "node/task_context_impl.hpp"
 #include "node/task_ports.hpp"
 #include "node/workspace.hpp"
+#include "node/workspace_quota.hpp"
 #include "node/write_fence.hpp"
 #include "runners/registry.hpp"
 
@@ -61,7 +62,7 @@ struct TaskParts {
 /// 4. Once the receipt is stored and its first try has failed the task holds no slot: lingers().
 ///
 ///   set up ──▶ running ──▶ flushing ──▶ reporting (cleans up meanwhile) ──▶ over
-///     │           │ lease ended, stalled, or shutdown()
+///     │           │ lease ended, stalled, too large, or shutdown()
 ///     │           └──▶ stopping (runner unwinds) ──▶ reporting, or cleaning up
 ///     └── failed: node_setup_failed ──▶ reporting
 ///
@@ -84,13 +85,14 @@ class TaskRun final {
   /// The server leased the same task to us anew: this lease is over.
   void superseded();
 
-  /// How it ended; once run() has returned.
-  [[nodiscard]] PastTask past() const;
-
   [[nodiscard]] const TaskId& task() const { return lease_.task.id; }
   /// The work is done and stored; it only waits for its receipt to be taken.
   [[nodiscard]] bool lingers() const { return lingers_; }
+
+  // What NodeStatus shows (task_status.cpp).
   [[nodiscard]] SlotStatus status() const;
+  /// How it ended; once run() has returned.
+  [[nodiscard]] PastTask past() const;
 
  private:
   enum class Phase { set_up, running, stopping, flushing, reporting, cleaning_up };
@@ -100,6 +102,7 @@ class TaskRun final {
   Awaitable<void> setup_failed(SetupStage stage, const Error& why);
   Awaitable<void> work();
   Awaitable<void> beat();
+  Awaitable<void> watch_disk();
   Awaitable<void> call_runner();
   Awaitable<void> report();
   Awaitable<void> deliver(Outcome outcome, std::string body);
@@ -123,6 +126,7 @@ class TaskRun final {
   BeatLink link_;
   BeatTokens tokens_;
   Workspace workspace_;
+  WorkspaceQuota quota_;
   runners::Runner* runner_ = nullptr;
   TaskPorts ports_;
   std::optional<TaskContextImpl> context_;
@@ -141,12 +145,14 @@ class TaskRun final {
   bool shutdown_ = false;
   bool draining_ = false;
   bool stalled_ = false;
+  bool too_large_ = false;
   bool beating_ = false;
   bool lingers_ = false;
   bool keep_workspace_ = false;
   Event wake_;
 
   Nursery beat_group_;
+  Nursery quota_group_;
   Nursery runner_group_;
   Nursery children_;
 };

@@ -52,6 +52,13 @@ UniqueFd open_folder(const fs::path& path) {
   return UniqueFd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
 }
 
+bool lock_folder(int folder, int how) {
+  for (;;) {
+    if (::flock(folder, how) == 0) return true;
+    if (errno != EINTR) return false;
+  }
+}
+
 /// The last change of the folder itself; nothing when it cannot be told.
 std::optional<SystemTime> changed_at(int folder) {
   struct stat status{};
@@ -65,6 +72,17 @@ bool is_at(int folder, const fs::path& path) {
   struct stat named{};
   return ::fstat(folder, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 &&
          opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+/// The folder of that name, locked, where nobody holds it; it is not given to anybody from then on.
+/// Does not wait: a node that was stopped in the middle would keep us.
+UniqueFd take_leftover(int all, const fs::path& path) {
+  if (!lock_folder(all, LOCK_EX | LOCK_NB)) return {};  // one is being made: the next time
+  UniqueFd out = open_folder(path);
+  const bool ours = out && lock_folder(out.get(), LOCK_EX | LOCK_NB) && is_at(out.get(), path);
+  ::flock(all, LOCK_UN);
+  if (!ours) out.reset();
+  return out;
 }
 
 bool remove_folder(const fs::path& path) {
@@ -104,19 +122,21 @@ Workspace::Workspace(const fs::path& work_dir, const TaskId& task, Rng& rng)
 
 const fs::path& Workspace::open() {
   if (lock_) return path_;
-  // A collector may come between the two steps, and take the folder for a leftover.
-  for (int tries = 0; tries < 3; ++tries) {
-    if (::mkdir(path_.c_str(), 0700) != 0) {
-      throw WorkspaceFailure(from_errno(errno, "cannot create the workspace " + path_.string()));
-    }
-    lock_ = open_folder(path_);
-    if (lock_ && ::flock(lock_.get(), LOCK_SH | LOCK_NB) == 0 && is_at(lock_.get(), path_)) {
-      return path_;
-    }
-    lock_.reset();
-    if (::rmdir(path_.c_str()) != 0 && errno != ENOENT) break;
+  // From mkdir() to flock() the folder looks like a dead process's: no collector may look
+  // meanwhile.
+  const UniqueFd all = open_folder(path_.parent_path());
+  if (!all || !lock_folder(all.get(), LOCK_SH)) {
+    throw WorkspaceFailure(from_errno(errno, "cannot lock the folder of " + path_.string()));
   }
-  throw WorkspaceFailure(from_errno(errno, "cannot lock the workspace " + path_.string()));
+  if (::mkdir(path_.c_str(), 0700) != 0) {
+    throw WorkspaceFailure(from_errno(errno, "cannot create the workspace " + path_.string()));
+  }
+  lock_ = open_folder(path_);
+  if (lock_ && lock_folder(lock_.get(), LOCK_SH | LOCK_NB)) return path_;
+  const int why = errno;
+  lock_.reset();
+  ::rmdir(path_.c_str());
+  throw WorkspaceFailure(from_errno(why, "cannot lock the workspace " + path_.string()));
 }
 
 Result<void> Workspace::remove() {
@@ -145,9 +165,11 @@ Result<void> Workspace::keep() {
 Collected collect_workspaces(const fs::path& work_dir, const CollectRules& rules, SystemTime now) {
   Collected out;
   std::vector<std::pair<SystemTime, fs::path>> kept;
+  const UniqueFd all = open_folder(work_dir);
+  if (!all) return out;
   for (const fs::path& path : folders_of(work_dir)) {
-    const UniqueFd folder = open_folder(path);
-    if (!folder || ::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) continue;
+    const UniqueFd folder = take_leftover(all.get(), path);
+    if (!folder) continue;
     if (!is_kept(path)) {
       out.dead += remove_folder(path) ? 1 : 0;
       continue;

@@ -27,7 +27,8 @@ class WorkspaceFailure final : public std::runtime_error {
 /// asked for, because many tasks need none. While the object lives the folder is locked, so that no
 /// collector (of another node with the same WORK_DIR, too) takes it for a leftover. What a person
 /// may want to look at is renamed to "failed-<id>-<random>": so every other one that nobody holds
-/// is a dead process's, and goes at once.
+/// is a dead process's, and goes at once. Between a folder's making and its lock WORK_DIR itself is
+/// locked (flock, shared); a collector that looks at a folder wants that lock alone.
 ///
 /// One thread at a time; open() and remove() block.
 class Workspace final {

@@ -20,7 +20,7 @@ bool is_entry_name(std::string_view name);
 
 /// Whether nobody has written to it since it was sealed under that name.
 bool is_untouched(const struct stat& found, std::string_view name);
-/// Makes the file what an entry is: read-only, marked, on the disk. Blocks.
+/// Makes the file what an entry is: read-only, marked, its content on the disk. Blocks.
 Result<void> seal(int file, std::string_view name);
 
 std::uint64_t size_of(const struct stat& found);

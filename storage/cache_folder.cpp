@@ -93,7 +93,9 @@ Result<void> CacheFolder::begin() {
   if (!made.ok()) return made;
   const std::string where = path_.string();
   folder_ = UniqueFd(::open(where.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!folder_) return from_errno(errno, "cannot open " + where);
+  struct stat found{};
+  if (!folder_ || ::fstat(fd(), &found) != 0) return from_errno(errno, "cannot open " + where);
+  disk_ = found.st_dev;
   constexpr int kFlags = O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC;
   lock_ = UniqueFd(::openat(folder_.get(), "lock", kFlags, 0600));
   if (!lock_) return from_errno(errno, "cannot open the lock of " + where);
@@ -151,7 +153,8 @@ void CacheFolder::look_at_pending(const std::string& name) {
 
 /// False: it does not fit, whatever goes.
 Result<bool> CacheFolder::make_room(std::uint64_t size) {
-  if (size > max_bytes_) return false;
+  const bool fits = size <= max_bytes_ && pending_bytes_ <= max_bytes_ - size;
+  if (!fits && size > 0) return false;
   while (index_.bytes() + pending_bytes_ > max_bytes_ - size) {
     if (index_.empty()) return false;
     const std::string name = index_.oldest();

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include <sys/stat.h>
+#include <sys/types.h>
 
 namespace pn::storage {
 
@@ -64,6 +65,8 @@ class CacheFolder final {
   [[nodiscard]] std::uint64_t max_bytes() const { return max_bytes_; }
   /// Files here can share their blocks.
   [[nodiscard]] bool clones() const { return clones_; }
+  /// Whether a file of that disk may be linked to from here, and not only be copied.
+  [[nodiscard]] bool links(dev_t disk) const { return !clones_ && disk == disk_; }
   /// Waits for nobody.
   [[nodiscard]] Use use() const;
 
@@ -108,6 +111,7 @@ class CacheFolder final {
   UniqueFd folder_;
   UniqueFd lock_;
   bool clones_ = false;
+  dev_t disk_ = 0;
 
   std::mutex mutex_;  // of what follows, but for the numbers of use()
   CacheIndex index_;

@@ -117,7 +117,7 @@ Result<void> InputCache::keep(const ItemVersion& version, const fs::path& path) 
     folder.touch(entry.file.get(), name);
     return {};
   }
-  if (!folder.clones()) {
+  if (folder.links(found.st_dev)) {
     const Result<void> sealed = seal(source.get(), name);
     if (!sealed.ok()) return sealed;
     const Result<bool> linked = folder.link(path, name, version.size);

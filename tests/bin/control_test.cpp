@@ -155,6 +155,21 @@ TEST_CASE("control: without a node each command says so in one line, exit code 2
   CHECK(std::count(said.err.begin(), said.err.end(), '\n') == 1);
 }
 
+TEST_CASE("control: a node that has no socket is not called gone", "[bin][control]") {
+  Node node;
+  // Nothing can be bound there, as where a file system takes no sockets.
+  fs::create_directories(node.dir.file("state/control.sock/in-the-way"));
+  node.start_and_poll();
+  const ChildResult said = node.command({"status"});
+  CHECK(said.code == 2);
+  CHECK(said.err.find("a node runs with STATE_DIR=" + node.dir.file("state") +
+                      " and cannot be asked") != std::string::npos);
+  CHECK(said.err.find("control.unavailable") != std::string::npos);
+  node.child->signal(SIGTERM);
+  CHECK(node.end().code == 0);
+  CHECK(node.command({"status"}).code == 27);
+}
+
 TEST_CASE("control: a STATE_DIR deeper than a socket's name may be long", "[bin][control]") {
   Node node;
   node.settings["STATE_DIR"] = node.dir.file(std::string(60, 'a') + "/" + std::string(60, 'b'));
@@ -301,7 +316,9 @@ TEST_CASE("control: the status reads well in 80 columns, whatever the texts are"
          {"error", words},
          {"ended_at", "2026-11-20T12:00:00.000Z"},
          {"took_ms", 3000}}}},
-      {"disks", Json::array()}};
+      {"disks", Json::array()},
+      {"cache",
+       {{"path", "/w/cache"}, {"bytes", 5'000'000}, {"max_bytes", 21'474'836'480}, {"hits", 3}}}};
   const std::string text = bin::status_text(status, bin::Terminal{});
   check_fits(text, 80);
   for (const char* wanted : {"posenode 1.2.3, up 3 h\n",
@@ -311,6 +328,8 @@ TEST_CASE("control: the status reads well in 80 columns, whatever the texts are"
                              "  /spatial/sfm/v1  cleaning up, 90 s, lease 20 s, "
                              "2 heartbeats failed\n    features 3/10 photos\n    task t1\n",
                              "2 to be sent, the oldest for 90 s, 1 set aside",
+                             "  cache  4.8 MiB of 20.0 GiB, 3 inputs taken from it, 0 not in it\n"
+                             "    /w/cache\n",
                              "failed  /noop/v1, took 3 s\n"
                              "    bad_photo: a long"}) {
     INFO(text);

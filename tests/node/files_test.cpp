@@ -1,3 +1,4 @@
+#include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
@@ -10,16 +11,22 @@
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/temp_folder.hpp"
 
+#include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <catch2/catch.hpp>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace pn::node {
 namespace {
@@ -134,6 +141,45 @@ TEST_CASE("gc: folders of the dead go at once, failed ones by age, others stay",
   CHECK(fs::exists(dir.path / "mine"));
   CHECK(fs::exists(dir.path / "task-file"));
   CHECK(collect_workspaces(dir.path / "none", rules, now()).dead == 0);
+}
+
+TEST_CASE("gc: a folder that is being made is nobody's leftover", "[node][gc]") {
+  const pn::testing::TempFolder dir;
+  // Between mkdir() and flock(), as Workspace::open() is for a moment.
+  const UniqueFd all(::open(dir.path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  REQUIRE(::flock(all.get(), LOCK_SH) == 0);
+  fs::create_directory(dir.path / "task-t-1234");
+  CHECK(collect_workspaces(dir.path, {}, now()).dead == 0);
+  CHECK(fs::exists(dir.path / "task-t-1234"));
+  REQUIRE(::flock(all.get(), LOCK_UN) == 0);
+  CHECK(collect_workspaces(dir.path, {}, now()).dead == 1);
+}
+
+TEST_CASE("gc: a collector of another node never meets one who makes a folder", "[node][gc][mt]") {
+  // A memory disk where there is one: it is the order that counts.
+  const fs::path memory = "/dev/shm";
+  const bool quick = ::access(memory.c_str(), W_OK) == 0;
+  const pn::testing::TempFolder dir("pn-", quick ? memory : fs::temp_directory_path());
+  std::atomic<bool> over{false};
+  std::size_t dead = 0;
+  std::thread collector([&] {
+    while (!over) dead += collect_workspaces(dir.path, {}, now()).dead;
+  });
+  testing::FakeRng rng;
+  int missing = 0;
+  for (int i = 0; i < 2000; ++i) {
+    Workspace workspace(dir.path, TaskId(std::to_string(i)), rng);
+    try {
+      if (!fs::exists(workspace.open())) ++missing;
+    } catch (const WorkspaceFailure&) {
+      ++missing;
+    }
+    if (!workspace.remove().ok()) ++missing;
+  }
+  over = true;
+  collector.join();
+  CHECK(missing == 0);
+  CHECK(dead == 0);
 }
 
 TEST_CASE("gc: a disk that is needed takes what failed, the oldest first", "[node][gc]") {

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <filesystem>
 #include <functional>
@@ -92,6 +93,20 @@ TEST_CASE("node: what is wrong with the set-up is said before anything is asked"
   CHECK(world.market.calls.empty());
 }
 
+TEST_CASE("node: without a control socket it works, and says why there is none",
+          "[node][e2e][mt][control]") {
+  World world;
+  world.add(succeed);
+  // As on a file system without sockets: nothing can be bound there.
+  std::filesystem::create_directories(world.config.state_dir / "control.sock/in-the-way");
+  world.market.offer("t1");
+  world.start();
+  REQUIRE(world.turn([&] { return world.market.of("/complete").size() == 1; }));
+  CHECK(world.logged("control.unavailable"));
+  CHECK(world.logged("control.sock"));
+  CHECK(world.node->status_port() != 0);
+}
+
 TEST_CASE("health: /livez, /readyz, /metrics and the page tell how it is",
           "[node][e2e][mt][health]") {
   World world;
@@ -134,7 +149,11 @@ TEST_CASE("health: /livez, /readyz, /metrics and the page tell how it is",
   CHECK(metrics.headers.find("content-type") == "text/plain; version=0.0.4; charset=utf-8");
   CHECK(metrics.body.find("posenode_check_ok{check=\"poll\"} 1\n") != std::string::npos);
   CHECK(metrics.body.find("posenode_slots{state=\"all\"} 1\n") != std::string::npos);
-  CHECK((*parse_json(ask("/status.json").body))["state"] == "leasing");
+  CHECK(metrics.body.find("posenode_cache_bytes 0\n") != std::string::npos);
+  const Json status = *parse_json(ask("/status.json").body);
+  CHECK(status["state"] == "leasing");
+  CHECK(status["cache"]["path"] == (world.config.work_dir / "cache").string());
+  CHECK(status["cache"]["max_bytes"] == std::int64_t{20} << 30);
 
   const http::Response page = ask("/");
   CHECK(page.headers.find("content-type") == "text/html; charset=utf-8");
@@ -157,6 +176,7 @@ TEST_CASE("node: a failed task's workspace is kept and its path logged", "[node]
   REQUIRE(world.turn([&] { return world.logged("workspace.kept"); }));
   std::size_t kept = 0;
   for (const auto& entry : std::filesystem::directory_iterator(world.config.work_dir)) {
+    if (entry.path().filename() == "cache") continue;
     CHECK(std::filesystem::exists(entry.path() / "evidence"));
     ++kept;
   }

@@ -2,6 +2,7 @@
 
 #include "base/file.hpp"
 #include "base/ids.hpp"
+#include "node/node_status.hpp"
 #include "tests/support/child.hpp"
 #include "tests/support/temp_folder.hpp"
 
@@ -45,6 +46,7 @@ std::string all_of_it() {
   metrics.receipt(Metrics::Delivery::sent);
   metrics.set_outbox(1, 2);
   metrics.set_disk_free("work", 123);
+  metrics.set_cache({.path = "/w", .bytes = 5, .hits = 2, .misses = 1, .evicted_bytes = 7});
   metrics.set_clock_skew(-250ms);
   metrics.set_check("poll", true);
   return metrics.text();
@@ -144,6 +146,18 @@ TEST_CASE("metrics: names, types and labels are those of the reference page",
     family.samples = 0;
   }
   CHECK(written == told);
+}
+
+TEST_CASE("metrics: the cache's own counts are told as they are", "[reference][metrics]") {
+  Metrics metrics;
+  CHECK(metrics.text().find("posenode_cache_hits_total 0\n") != std::string::npos);
+  metrics.set_cache({.path = "/w", .bytes = 5, .hits = 2, .misses = 1, .evicted_bytes = 7});
+  metrics.set_cache({.path = "/w", .bytes = 3, .hits = 4, .misses = 1, .evicted_bytes = 9});
+  const std::string text = metrics.text();
+  CHECK(text.find("posenode_cache_bytes 3\n") != std::string::npos);
+  CHECK(text.find("posenode_cache_hits_total 4\n") != std::string::npos);
+  CHECK(text.find("posenode_cache_misses_total 1\n") != std::string::npos);
+  CHECK(text.find("posenode_cache_evicted_bytes_total 9\n") != std::string::npos);
 }
 
 TEST_CASE("metrics: what a fresh node writes is whole too, with zeros to count from",

@@ -62,6 +62,7 @@ pn::node::NodeStatus full() {
   out.past.emplace_back().task = pn::TaskId("t0");
   out.outbox.last_set_aside.emplace_back().answer = std::string(10'000, 'x');
   out.disks.emplace_back().folder = "work";
+  out.cache = CacheStatus();
   out.clock_skew = 12ms;
   out.pause = Pause{};
   judge(HealthFacts(), out);
@@ -77,6 +78,7 @@ TEST_CASE("status: the reference page has every field of the JSON, and no other"
   leaves(body, "", written);
   std::set<std::string> told = first_column("Fields");
   CHECK(told.erase("pause") == 1);  // as null, when there is none
+  CHECK(told.erase("cache") == 1);  // likewise
   CHECK(written == told);
   CHECK(body["slots"]["busy"][0]["progress"]["done"] == 3);
   CHECK(body["outbox"]["last_set_aside"][0]["answer"].get<std::string>().size() < 600);
