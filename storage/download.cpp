@@ -171,6 +171,7 @@ Awaitable<Result<void>> Download::advance() {
       continue;
     }
     if (!turn.others) co_return Result<void>();
+    items_.release_all();  // of what came unasked, or before a break
     co_await items_.wait(listing_, *turn.others);
   }
 }
