@@ -233,11 +233,22 @@ TEST_CASE("transfer_verify: a server without what resuming needs is asked for al
   SECTION("200 for a range: begun anew, never appended") {
     w.check_right(w.get(id), id);
     CHECK(w.server.count("GET /data/" + id) == 1);
+    CHECK(w.server.seen.size() == 3);  // the list and the parts before it
+  }
+  SECTION("200 for a range of a client's file") {
+    w.server.has_etags = true;
+    const auto path = w.folder.path / "a";
+    const auto got = w.client.run(w.client.client->download_raw(DataId(id), path));
+    REQUIRE(got.ok());
+    CHECK(*got == 9000);
+    CHECK((TempFolder::read(path) == w.server.items.at(id).bytes));
+    CHECK(w.server.seen.size() == 2);
   }
   SECTION("another range than asked for") {
     w.server.has_ranges = true;
     w.server.harm = [&](const http::ServerRequest&, http::ServerResponse& head, std::string& body) {
       if (head.status != 206) return;
+      body = w.server.items.at(id).bytes.substr(10, body.size());
       head.headers.set("Content-Range", "bytes 10-" + std::to_string(9 + body.size()) + "/9000");
     };
     w.check_right(w.get(id), id);
