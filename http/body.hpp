@@ -44,9 +44,10 @@ Awaitable<Result<std::size_t>> read_full(BodySource& source, std::span<char> buf
 class BodySink {
  public:
   virtual ~BodySink() = default;
-  /// Told once before the first write(), also when the body is empty; for what only the headers say
-  /// (a boundary, a digest). An error stops the transfer as one of write() does.
-  virtual Result<void> begin(const Headers& /*headers*/) { return {}; }
+  /// Told once before the first write(), also when the body is empty; for what only the status (a
+  /// 2xx) and the headers say: a range, a boundary, a digest. An error stops the transfer as one of
+  /// write() does.
+  virtual Result<void> begin(int /*status*/, const Headers& /*headers*/) { return {}; }
   /// `bytes` live until the await ends. An error stops the transfer and is what the transfer
   /// answers.
   virtual Awaitable<Result<void>> write(std::string_view bytes) = 0;

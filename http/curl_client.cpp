@@ -86,7 +86,7 @@ Awaitable<Result<Response>> CurlClient::send(Request request) {
   transfer.start(request);
   for (;;) {
     if (transfer.begins()) {
-      Result<void> begun = request.sink->begin(transfer.headers());
+      Result<void> begun = request.sink->begin(transfer.status(), transfer.headers());
       if (!begun.ok()) co_return std::move(begun).error();
     } else if (transfer.has_received()) {
       const std::string_view piece = transfer.take();

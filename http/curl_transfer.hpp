@@ -48,6 +48,7 @@ class CurlTransfer final : private CurlLoop::Waiter {
   [[nodiscard]] bool has_received() const { return !filling_.empty(); }
   /// The sink has yet to be told of a success, whose headers are all there. Answers true once.
   bool begins();
+  [[nodiscard]] int status() const { return response_.status; }
   [[nodiscard]] const Headers& headers() const { return response_.headers; }
   /// Bytes for the sink; valid until the next take().
   std::string_view take();

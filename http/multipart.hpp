@@ -14,11 +14,12 @@
 
 namespace pn::http {
 
-/// What a part says of itself in Content-Disposition and Content-Type. Parameter names are lower
-/// case, quotes and backslash escapes are resolved.
+/// What a part says of itself. Parameter names are lower case, quotes and backslash escapes are
+/// resolved.
 struct PartHeader {
   std::map<std::string, std::string, std::less<>> disposition;  ///< name, data-type, id, size, ...
   std::string content_type;
+  std::string content_digest;  ///< the field's value (RFC 9530); empty when absent
 
   [[nodiscard]] std::string get(std::string_view key) const;
   /// The `size` parameter; nothing when absent, an Error when it is no number.
@@ -65,10 +66,11 @@ class MultipartReader {
 };
 
 /// "--B\r\nContent-Type: ...\r\nContent-Disposition: form-data; a=\"b\"...\r\n\r\n": values are
-/// quoted and escaped.
+/// quoted and escaped. With a line "Content-Digest: ..." unless `content_digest` is empty.
 std::string part_head(std::string_view boundary,
                       std::string_view content_type,
-                      const std::vector<std::pair<std::string, std::string>>& disposition);
+                      const std::vector<std::pair<std::string, std::string>>& disposition,
+                      std::string_view content_digest = {});
 /// "\r\n--B--\r\n" is written as "\r\n" after each payload and this at the end.
 std::string closing_delimiter(std::string_view boundary);
 

@@ -92,6 +92,7 @@ Result<PartHeader> parse_part_header(std::string_view block) {
     const std::string name = lowered(trimmed(line.substr(0, colon)));
     const std::string_view value = trimmed(line.substr(colon + 1));
     if (name == "content-type") out.content_type = value;
+    if (name == "content-digest") out.content_digest = value;
     if (name == "content-disposition") out.disposition = parse_parameters(value).parameters;
     return true;
   };
@@ -133,7 +134,8 @@ Result<std::optional<std::uint64_t>> PartHeader::size() const {
 
 std::string part_head(std::string_view boundary,
                       std::string_view content_type,
-                      const std::vector<std::pair<std::string, std::string>>& disposition) {
+                      const std::vector<std::pair<std::string, std::string>>& disposition,
+                      std::string_view content_digest) {
   std::string out("--");
   out.append(boundary).append("\r\nContent-Type: ").append(content_type);
   out.append("\r\nContent-Disposition: form-data");
@@ -146,6 +148,7 @@ std::string part_head(std::string_view boundary,
     }
     out += '"';
   }
+  if (!content_digest.empty()) out.append("\r\nContent-Digest: ").append(content_digest);
   out.append("\r\n\r\n");
   return out;
 }

@@ -219,7 +219,8 @@ class MultipartListing final : public http::BodySource {
                                         {"domain-id", item.domain.str()},
                                         {"size", std::to_string(item.blob.size)},
                                         {"created-at", format_rfc3339(item.created)},
-                                        {"updated-at", format_rfc3339(item.updated)}});
+                                        {"updated-at", format_rfc3339(item.updated)}},
+                                       digest_field(item.blob));
     if (left_ == 0) head += "\r\n";
     pending_.set(std::move(head));
   }

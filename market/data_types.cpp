@@ -1,8 +1,10 @@
 #include "market/data_types.hpp"
 
+#include "base/encoding.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "market/blob_store.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -53,6 +55,11 @@ Result<void> check_data_name(std::string_view name, std::string_view data_type) 
     return rejected("data_type", "a data type must have 1 to 128 bytes of UTF-8 without \"/\"");
   }
   return {};
+}
+
+std::string digest_field(const StoredBlob& blob) {
+  const auto digest = from_hex(blob.sha256).value_or(std::vector<unsigned char>());
+  return "sha-256=:" + to_base64(std::string(digest.begin(), digest.end())) + ":";
 }
 
 std::uint64_t part_size_for(std::optional<std::uint64_t> size) {

@@ -8,6 +8,7 @@
 #include "node/write_fence.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_client.hpp"
+#include "storage/task_inputs.hpp"
 #include "storage/task_ports.hpp"
 #include "storage/token_source.hpp"
 
@@ -51,6 +52,8 @@ Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
   options.low_speed_time = config_.transfer_low_speed_time;
   options.request_timeout = config_.request_timeout;
   options.part_retries = config_.upload_part_retries;
+  options.download_parallel = config_.download_parallel;
+  options.max_input_bytes = config_.task_max_disk_mb * 1024 * 1024;
   TaskPorts out;
   out.http = std::make_unique<FencedHttp>(parts_.transfer_http, parts_.clock, order.fence);
   const auto client =
@@ -60,7 +63,8 @@ Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
                                                                          .rng = parts_.rng,
                                                                          .limits = limits_,
                                                                          .logger = order.logger,
-                                                                         .cache = cache_},
+                                                                         .cache = cache_,
+                                                                         .flights = &flights_},
                                               *std::move(server),
                                               order.info.domain,
                                               std::make_unique<BorrowedTokens>(order.tokens),

@@ -4,6 +4,7 @@
 #include "node/node.hpp"
 #include "node/task_ports.hpp"
 #include "storage/domain_calls.hpp"
+#include "storage/flights.hpp"
 #include "storage/input_cache.hpp"
 
 namespace pn::node {
@@ -23,6 +24,7 @@ class StoragePorts final : public TaskPortsFactory {
   const Config& config_;
   storage::InputCache* const cache_;
   storage::LimitsCache limits_;  // transfer loop only
+  storage::Flights flights_;     // transfer loop only
 };
 
 }  // namespace pn::node

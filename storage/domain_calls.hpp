@@ -13,6 +13,7 @@
 #include "storage/token_source.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -21,6 +22,7 @@
 
 namespace pn::storage {
 
+class Flights;
 class InputCache;
 
 /// What the domain servers said of their limits, kept for 60 s: shared by the clients of one loop,
@@ -44,6 +46,8 @@ struct DomainClientOptions {
   std::chrono::seconds low_speed_time{30};
   std::chrono::milliseconds request_timeout{60'000};  ///< of calls that move no data
   int part_retries = 10;
+  std::size_t download_parallel = 4;  ///< inputs at once
+  std::uint64_t max_input_bytes = 0;  ///< of all inputs of a task; zero: no limit
   /// For calls and whole downloads; counted from the first failure.
   RetryPolicy retry{.tries = 6};
   std::chrono::milliseconds retry_for{120'000};
@@ -58,6 +62,7 @@ struct DomainClientParts {
   LimitsCache& limits;
   log::Logger logger{};
   InputCache* cache = nullptr;  ///< null: inputs are fetched each time
+  Flights* flights = nullptr;   ///< of all who share the cache; null with it
 };
 
 /// Pauses between the tries of one thing, until its tries or its time are used up.
@@ -68,6 +73,11 @@ class Patience final {
 
   /// After a failure: true when it is to be tried again, having waited.
   Awaitable<bool> again(const Error& error);
+  /// Something came before it failed: tries and time are counted anew.
+  void progressed() {
+    backoff_.reset();
+    end_.reset();
+  }
 
  private:
   Clock& clock_;

@@ -2,7 +2,6 @@
 
 #include "base/awaitable.hpp"
 #include "base/ids.hpp"
-#include "base/log.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "base/rng.hpp"
@@ -10,12 +9,15 @@
 #include "http/types.hpp"
 #include "http/url.hpp"
 #include "storage/cid.hpp"
+#include "storage/data_list.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_json.hpp"
 #include "storage/download.hpp"
 #include "storage/file_body.hpp"
+#include "storage/incoming_file.hpp"
 #include "storage/naming.hpp"
 #include "storage/ports.hpp"
+#include "storage/raw_download.hpp"
 #include "storage/token_source.hpp"
 #include "storage/upload.hpp"
 
@@ -28,22 +30,6 @@
 #include <vector>
 
 namespace pn::storage {
-namespace {
-
-/// A listing comes whole, about 270 bytes an item: the ordinary limit is reached at 7,500 items.
-constexpr std::uint64_t kListLimit = 64 * 1024 * 1024;
-
-http::Url with(http::Url url, const DataQuery& query) {
-  std::string ids;
-  for (const DataId& id : query.ids) ids += (ids.empty() ? "" : ",") + id.str();
-  if (!ids.empty()) url = url.with_query("ids", ids);
-  if (!query.name.empty()) url = url.with_query("name", query.name);
-  if (!query.data_type.empty()) url = url.with_query("data_type", query.data_type);
-  return url;
-}
-
-}  // namespace
-
 DomainClient::DomainClient(DomainClientParts parts,
                            http::Url server,
                            DomainId domain,
@@ -53,24 +39,18 @@ DomainClient::DomainClient(DomainClientParts parts,
              std::move(server),
              std::move(domain),
              std::move(tokens),
-             std::move(options)) {}
+             std::move(options)),
+      budget_(calls_.options().max_input_bytes) {}
 
 Awaitable<Result<std::vector<DataItem>>> DomainClient::list(DataQuery query) {
-  http::Request request = calls_.call(http::Method::get, with(calls_.data(), query));
-  request.body_limit = kListLimit;
-  const Result<http::Response> answer = co_await calls_.exchange(std::move(request));
-  if (answer.ok() && answer->status == 404) co_return std::vector<DataItem>();
-  const Result<http::Response> good = success(answer);
-  if (!good.ok()) co_return good.error();
-  co_return parse_items(good->body);
+  Result<std::vector<DataItem>> listed = co_await list_data(calls_, std::move(query));
+  if (!listed.ok() && listed.error().code == "http_404") co_return std::vector<DataItem>();
+  co_return listed;
 }
 
 Awaitable<Result<DataItem>> DomainClient::describe(DataId id) {
-  http::Request request = calls_.call(http::Method::get, calls_.data().append({id.str()}));
-  const Result<http::Response> answer = co_await calls_.exchange(std::move(request));
-  const Result<http::Response> good = success(answer);
-  if (!good.ok()) co_return within("data " + id.str(), good.error());
-  co_return parse_item(good->body);
+  Result<DataItem> item = co_await describe_data(calls_, std::move(id));
+  co_return item;
 }
 
 Awaitable<Result<void>> DomainClient::remove(DataId id) {
@@ -81,56 +61,36 @@ Awaitable<Result<void>> DomainClient::remove(DataId id) {
   co_return Result<void>();
 }
 
-Awaitable<Result<std::vector<InputFile>>> DomainClient::download(DataQuery query,
-                                                                 std::filesystem::path folder) {
-  Patience patience = calls_.patience();
-  for (;;) {
-    Result<std::vector<InputFile>> files = co_await download_once(query, folder);
-    if (files.ok()) co_return files;
-    const bool again = co_await patience.again(files.error());
-    if (!again) co_return files;
-    calls_.parts().logger.debug("storage.download_retried", {log::field(files.error())});
-  }
+Awaitable<Result<std::vector<InputFile>>> DomainClient::download(DownloadOrder order) {
+  Download download(calls_, budget_, std::move(order));
+  Result<std::vector<InputFile>> files = co_await download.run();
+  co_return files;
 }
 
-Awaitable<Result<std::vector<InputFile>>> DomainClient::download_once(
-    const DataQuery& query, const std::filesystem::path& folder) {
-  PartsSink sink(folder, calls_.parts().files);
-  http::Request request = calls_.transfer(http::Method::get, with(calls_.data(), query));
-  request.headers.set("Accept", "multipart/form-data");
-  request.sink = &sink;
-  const Result<http::Response> answer = co_await calls_.once(std::move(request));
-  const Result<http::Response> good = success(answer);
-  Result<std::vector<InputFile>> files = co_await sink.end(good.ok());
-  if (!good.ok()) co_return good.error();
+Awaitable<Result<std::vector<InputFile>>> DomainClient::download(DataQuery query,
+                                                                 std::filesystem::path folder) {
+  DownloadOrder order;
+  order.query = std::move(query);
+  order.folder = std::move(folder);
+  Result<std::vector<InputFile>> files = co_await download(std::move(order));
   co_return files;
 }
 
 Awaitable<Result<std::uint64_t>> DomainClient::download_raw(DataId id, std::filesystem::path path) {
-  Patience patience = calls_.patience();
-  for (;;) {
-    Result<std::uint64_t> size = co_await download_raw_once(id, path);
-    if (size.ok()) co_return size;
-    const bool again = co_await patience.again(size.error());
-    if (!again) co_return within("data " + id.str(), size.error());
-    calls_.parts().logger.debug("storage.download_retried", {log::field(size.error())});
-  }
-}
-
-Awaitable<Result<std::uint64_t>> DomainClient::download_raw_once(
-    const DataId& id, const std::filesystem::path& path) {
   std::filesystem::path temporary = path;
   temporary += "." + random_hex(calls_.parts().rng, 4) + ".part";
-  RawSink sink(temporary, calls_.parts().files);
-  const http::Url url = calls_.data().append({id.str()}).with_query("raw", "true");
-  http::Request request = calls_.transfer(http::Method::get, url);
-  request.headers.set("Accept", "*/*");
-  request.sink = &sink;
-  const Result<http::Response> answer = co_await calls_.once(std::move(request));
-  const Result<http::Response> good = success(answer);
-  if (!good.ok()) co_return good.error();
-  Result<std::uint64_t> size = co_await sink.commit(path);
-  co_return size;
+  const auto create = [&temporary] { return IncomingFile::create(temporary); };
+  Result<IncomingFile> file = co_await offload(calls_.parts().files, create);
+  if (!file.ok()) co_return std::move(file).error();
+  RawDownload::Expected nothing;
+  RawDownload raw(calls_, id, std::move(nothing), *std::move(file));
+  const Result<void> done = co_await raw.run();
+  if (!done.ok()) co_return within("data " + id.str(), done.error());
+  IncomingFile whole = std::move(raw).take();
+  const auto commit = [&whole, &path] { return whole.commit(path); };
+  const Result<void> committed = co_await offload(calls_.parts().files, commit);
+  if (!committed.ok()) co_return committed.error();
+  co_return whole.size();
 }
 
 Awaitable<Result<DataItem>> DomainClient::upload(UploadOrder order) {

@@ -7,6 +7,8 @@
 #include "storage/cid.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_json.hpp"
+#include "storage/download.hpp"
+#include "storage/input_budget.hpp"
 #include "storage/ports.hpp"
 #include "storage/token_source.hpp"
 
@@ -42,16 +44,19 @@ class DomainClient final {
 
   [[nodiscard]] const http::Url& server() const { return calls_.server(); }
   [[nodiscard]] const DomainId& domain() const { return calls_.domain(); }
+  [[nodiscard]] const DomainClientOptions& options() const { return calls_.options(); }
 
   /// Metadata; an empty list where nothing fits.
   Awaitable<Result<std::vector<DataItem>>> list(DataQuery query);
   Awaitable<Result<DataItem>> describe(DataId id);
 
-  /// All items of `query` into `folder`, which must not exist, under their download_path(). All of
-  /// them, whole and of the size stated, or no folder. Kind `not_found` when there is none.
+  /// All items of a query into a folder which must not exist, under their download_path(). All of
+  /// them, whole and verified, or no folder; see Download. Kind `not_found` when there is none;
+  /// `full`, code "task_disk_full", when they are more than max_input_bytes leaves.
+  Awaitable<Result<std::vector<InputFile>>> download(DownloadOrder order);
   Awaitable<Result<std::vector<InputFile>>> download(DataQuery query, std::filesystem::path folder);
-  /// One item's bytes to `path`, replacing what is there when they have come whole. Checked against
-  /// Content-Digest where the server offers one. Answers the number of bytes.
+  /// One item's bytes to `path`, replacing what is there when they have come whole and verified;
+  /// see RawDownload. Answers the number of bytes.
   Awaitable<Result<std::uint64_t>> download_raw(DataId id, std::filesystem::path path);
 
   /// Creates or updates; see Upload.
@@ -59,12 +64,8 @@ class DomainClient final {
   Awaitable<Result<void>> remove(DataId id);
 
  private:
-  Awaitable<Result<std::vector<InputFile>>> download_once(const DataQuery& query,
-                                                          const std::filesystem::path& folder);
-  Awaitable<Result<std::uint64_t>> download_raw_once(const DataId& id,
-                                                     const std::filesystem::path& path);
-
   DomainCalls calls_;
+  InputBudget budget_;
 };
 
 }  // namespace pn::storage

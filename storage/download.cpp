@@ -1,109 +1,322 @@
 #include "storage/download.hpp"
 
 #include "base/awaitable.hpp"
-#include "base/digest.hpp"
-#include "base/encoding.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
+#include "base/nursery.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
-#include "http/multipart.hpp"
+#include "http/client.hpp"
 #include "http/types.hpp"
-#include "storage/file_body.hpp"
+#include "storage/cid.hpp"
+#include "storage/data_list.hpp"
+#include "storage/domain_calls.hpp"
+#include "storage/domain_json.hpp"
+#include "storage/incoming_file.hpp"
+#include "storage/input_budget.hpp"
+#include "storage/item_claims.hpp"
+#include "storage/listing.hpp"
+#include "storage/parts_sink.hpp"
 #include "storage/parts_writer.hpp"
 #include "storage/ports.hpp"
+#include "storage/raw_download.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <filesystem>
-#include <memory>
+#include <exception>
 #include <optional>
 #include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
+#include <boost/asio/this_coro.hpp>
+
 namespace pn::storage {
+namespace {
 
-Result<void> PartsSink::begin(const http::Headers& headers) {
-  const std::string type(headers.find("content-type").value_or(""));
-  Result<std::string> boundary = http::MultipartReader::boundary_of(type);
-  if (!boundary.ok()) return std::move(boundary).error();
-  writer_ = std::make_unique<PartsWriter>(folder_, *std::move(boundary));
-  return {};
+/// An answer that says: this server does not know the call.
+bool is_no_such_call(const Error& error) {
+  return error.code == "http_404" || error.code == "http_405" || error.code == "http_406" ||
+         error.code == "http_410" || error.code == "http_501";
 }
 
-Awaitable<Result<void>> PartsSink::write(std::string_view bytes) {
-  const auto work = [this, bytes] { return writer_->consume(bytes); };
-  Result<void> done = co_await offload(files_, work);
-  co_return done;
+/// A break that another request can mend. The answer that ends early may have been cut by a proxy.
+bool is_break(const Error& error) {
+  return error.kind == ErrorKind::retry || error.code == "multipart_truncated";
 }
 
-Awaitable<Result<std::vector<InputFile>>> PartsSink::end(bool whole) {
-  const auto work = [this, whole] {
-    Result<std::vector<InputFile>> files =
-        Error(ErrorKind::corrupt, "transfer_failed", "the transfer did not end");
-    if (whole && writer_) files = writer_->finish();
-    writer_.reset();  // here, because what did not succeed is removed from the disk
-    return files;
-  };
-  Result<std::vector<InputFile>> files = co_await offload(files_, work);
-  co_return files;
+/// A server that ignores the filter must not make us wait for what it was not asked for.
+bool fits(const DataQuery& query, const DataItem& item) {
+  const bool named = query.ids.empty() || std::ranges::find(query.ids, item.id) != query.ids.end();
+  return named && (query.name.empty() || query.name == item.name) &&
+         (query.data_type.empty() || query.data_type == item.data_type);
 }
 
-Result<void> RawSink::begin(const http::Headers& headers) {
-  const auto field = headers.find("content-digest");
-  if (field) expected_ = sha256_of_digest_field(*field);
-  return {};
-}
+}  // namespace
 
-Awaitable<Result<void>> RawSink::write(std::string_view bytes) {
-  const auto work = [this, bytes] { return write_now(bytes); };
-  Result<void> done = co_await offload(files_, work);
-  co_return done;
-}
+Download::Download(DomainCalls& calls, InputBudget& budget, DownloadOrder order)
+    : calls_(calls),
+      budget_(budget),
+      order_(std::move(order)),
+      folder_(order_.folder, order_.places),
+      items_(calls) {}
 
-Awaitable<Result<std::uint64_t>> RawSink::commit(const std::filesystem::path& path) {
-  const auto work = [this, &path] { return commit_now(path); };
-  Result<std::uint64_t> done = co_await offload(files_, work);
-  co_return done;
-}
-
-Result<void> RawSink::write_now(std::string_view bytes) {
-  if (!file_) {
-    Result<WholeFile> file = WholeFile::create(temporary_);
-    if (!file.ok()) return std::move(file).error();
-    file_.emplace(*std::move(file));
+Awaitable<Result<std::vector<InputFile>>> Download::run() {
+  std::optional<Result<std::vector<InputFile>>> done;
+  std::exception_ptr thrown;
+  try {
+    Result<std::vector<InputFile>> got = co_await try_all();
+    done.emplace(std::move(got));
+  } catch (...) {  // cancellation mostly: rethrown below, when nothing is left
+    thrown = std::current_exception();
   }
-  if (expected_) digest_.update(bytes);
-  size_ += bytes.size();
-  return file_->write(bytes);
+  items_.release_all();
+  if (done && done->ok()) {
+    folder_.keep();
+    co_return std::move(*done);
+  }
+  budget_.give_back(std::exchange(reserved_, 0));
+  const bool throws = co_await asio::this_coro::throw_if_cancelled();
+  co_await asio::this_coro::throw_if_cancelled(false);
+  Awaitable<void> removing = remove();
+  co_await shielded(std::move(removing));
+  co_await asio::this_coro::throw_if_cancelled(throws);
+  if (thrown) std::rethrow_exception(thrown);
+  co_return std::move(*done);
 }
 
-Result<std::uint64_t> RawSink::commit_now(const std::filesystem::path& path) {
-  const Result<void> made = write_now({});  // an empty item is a file too
-  if (!made.ok()) return made.error();
-  if (expected_) {
-    const Sha256Digest got = digest_.finish();
-    const std::string bytes(got.begin(), got.end());
-    if (bytes != *expected_) {
-      return Error(
-          ErrorKind::retry, "digest_mismatch", "the bytes do not have the digest promised");
+Awaitable<void> Download::remove() {
+  const auto work = [this] {
+    half_.reset();
+    folder_.clear();
+  };
+  co_await offload(calls_.parts().files, work);
+}
+
+Awaitable<Result<std::vector<InputFile>>> Download::try_all() {
+  Patience patience = calls_.patience();
+  std::uint64_t furthest = 0;
+  for (;;) {
+    if (!looked_) {
+      const Result<void> looked = co_await look();
+      if (!looked.ok()) co_return looked.error();
+    }
+    const Result<void> done = co_await advance();
+    if (done.ok()) co_return files();
+    const std::uint64_t now = bytes();
+    if (now > furthest) patience.progressed();
+    furthest = std::max(furthest, now);
+
+    Error error = done.error();
+    const bool changed = error.code == "item_changed" || error.code == "data_incomplete";
+    if (!changed && !is_break(error)) co_return error;
+    if (changed || !resumable()) {
+      co_await begin_anew();
+    }
+    const Error given = error;
+    error.kind = ErrorKind::retry;
+    const bool again = co_await patience.again(error);
+    if (!again) co_return given_up(given);
+    calls_.parts().logger.debug("storage.download_retried", {log::field(given)});
+  }
+}
+
+Awaitable<Result<void>> Download::look() {
+  looked_ = true;
+  std::vector<DataItem> items;
+  if (order_.listed) {
+    items = *std::exchange(order_.listed, std::nullopt);
+  } else {
+    Result<std::vector<DataItem>> listed = co_await list_data(calls_, order_.query);
+    const bool unreadable = !listed.ok() && (listed.error().kind == ErrorKind::corrupt ||
+                                             listed.error().code == "body_too_large");
+    if (listed.ok()) {
+      items = *std::move(listed);
+    } else if (!unreadable && !is_no_such_call(listed.error())) {
+      co_return listed.error();
     }
   }
-  const Result<void> done = file_->commit(path);
-  if (!done.ok()) return done.error();
-  return size_;
+  for (DataItem& item : items) {
+    if (listing_.find(item.id) || !fits(order_.query, item)) continue;
+    Listing::Entry entry;
+    entry.path = folder_.place(item.id, item.name, item.data_type);
+    entry.item = std::move(item);
+    listing_.add(std::move(entry));
+  }
+  listed_ = !listing_.empty();
+  Result<void> fits = budget_.reserve(listing_.bytes());
+  if (fits.ok()) reserved_ += listing_.bytes();
+  co_return fits;
 }
 
-std::optional<std::string> sha256_of_digest_field(std::string_view field) {
-  constexpr std::string_view kKey = "sha-256=:";
-  const std::size_t at = field.find(kKey);
-  if (at == std::string_view::npos) return std::nullopt;
-  field.remove_prefix(at + kKey.size());
-  const std::size_t end = field.find(':');
-  if (end == std::string_view::npos) return std::nullopt;
-  std::optional<std::string> bytes = from_base64(field.substr(0, end));
-  if (!bytes || bytes->size() != std::tuple_size_v<Sha256Digest>) return std::nullopt;
-  return bytes;
+Awaitable<Result<void>> Download::advance() {
+  for (;;) {
+    if (half_) {
+      const Result<void> done = co_await go_on_by_range();
+      if (!done.ok()) co_return done;
+      continue;
+    }
+    if (!listed_) {
+      DataQuery query = order_.query;
+      std::vector<std::size_t> nothing;
+      Result<void> done = co_await stream(std::move(query), std::move(nothing));
+      co_return done;
+    }
+    ItemClaims::Turn turn = co_await items_.take(listing_, folder_);
+    from_cache_ = from_cache_ || turn.taken;
+    if (!turn.ours.empty()) {
+      const Result<void> done = co_await fetch(std::move(turn.ours));
+      if (!done.ok()) co_return done;
+      continue;
+    }
+    if (!turn.others) co_return Result<void>();
+    items_.release_all();  // of what came unasked, or before a break
+    co_await items_.wait(listing_, *turn.others);
+  }
+}
+
+Awaitable<Result<void>> Download::fetch(std::vector<std::size_t> wanted) {
+  DataQuery query = order_.query;
+  if (wanted.size() < listing_.entries().size()) {
+    query = DataQuery();
+    for (const std::size_t index : wanted) query.ids.push_back(listing_.at(index).item.id);
+    const std::size_t fitting = ids_in_one_request(query.ids);
+    query.ids.resize(fitting);
+    wanted.resize(fitting);
+  }
+  Result<void> done = co_await stream(std::move(query), std::move(wanted));
+  co_return done;
+}
+
+Awaitable<Result<void>> Download::stream(DataQuery query, std::vector<std::size_t> asked) {
+  PartsWriter::Limits limits;
+  limits.unlisted = order_.unlisted;
+  limits.most_bytes = budget_.left();
+  PartsSink sink(folder_, listing_, limits, calls_.parts().files);
+  http::Request request = calls_.transfer(http::Method::get, data_url(calls_, query));
+  request.headers.set("Accept", "multipart/form-data");
+  request.sink = &sink;
+  const Result<http::Response> answer = co_await calls_.once(std::move(request));
+  const Result<http::Response> good = success(answer);
+  const Result<void> ended = co_await sink.end();
+  take_in(sink.take_parts());
+  if (!good.ok() || !ended.ok()) {
+    const Error why = good.ok() ? ended.error() : good.error();
+    take_half(sink.take_half(), why);
+    co_return why;
+  }
+  for (const std::size_t index : asked) {
+    if (listing_.at(index).file) continue;
+    co_return Error(ErrorKind::retry,
+                    "data_incomplete",
+                    "the domain server sent no data " + listing_.at(index).item.id.str() +
+                        ", which its list names");
+  }
+  std::uint64_t more = 0;
+  for (const InputFile& file : unlisted_) more += file.size;
+  const Result<void> fits = budget_.reserve(more);
+  if (!fits.ok()) co_return fits;
+  reserved_ += more;
+  // With parts that no list names, a list and a cache would not bring the same again.
+  if (unlisted_.empty() && in_order_) {
+    std::vector<std::size_t> worth = worth_keeping(asked);
+    co_await items_.keep(listing_, std::move(worth));
+  }
+  for (const std::size_t index : asked) items_.release(index);
+  co_return Result<void>();
+}
+
+/// All, but not many small ones, which are not synced and sooner fetched than kept.
+std::vector<std::size_t> Download::worth_keeping(const std::vector<std::size_t>& came) const {
+  std::vector<std::size_t> large;
+  for (const std::size_t index : came) {
+    if (listing_.at(index).item.size > DownloadFolder::kSmall) large.push_back(index);
+  }
+  const bool few = came.size() - large.size() <= DownloadFolder::kFew;
+  return few ? came : large;
+}
+
+void Download::take_in(std::vector<PartsWriter::Part> parts) {
+  std::size_t last = 0;
+  for (PartsWriter::Part& part : parts) {
+    if (!part.listed) {
+      unlisted_.push_back(part.file);
+      came_.push_back(std::move(part.file));
+      continue;
+    }
+    in_order_ = in_order_ && *part.listed >= last;
+    last = *part.listed;
+    arrived(*part.listed, std::move(part.file));
+  }
+}
+
+void Download::take_half(std::optional<PartsWriter::Half> half, const Error& why) {
+  if (!half || !half->part.listed || !resumable() || no_ranges_ || !is_break(why)) return;
+  const std::size_t index = *half->part.listed;
+  const DataItem& item = listing_.at(index).item;
+  RawDownload::Expected expected;
+  expected.size = item.size;
+  expected.updated_at = item.updated_at;
+  RawDownload raw(calls_, item.id, std::move(expected), std::move(half->bytes));
+  half_.emplace(Half{.index = index, .raw = std::move(raw)});
+}
+
+void Download::arrived(std::size_t index, InputFile file) {
+  came_.push_back(file);
+  listing_.at(index).file = std::move(file);
+}
+
+Awaitable<Result<void>> Download::go_on_by_range() {
+  const Result<void> done = co_await half_->raw.attempt();
+  const std::size_t index = half_->index;
+  if (!done.ok()) {
+    if (!is_no_such_call(done.error())) co_return done;
+    no_ranges_ = true;
+    half_.reset();
+    co_return Result<void>();
+  }
+  const Listing::Entry& entry = listing_.at(index);
+  const auto work = [this, &entry]() -> Result<void> {
+    Result<void> landed = folder_.land(std::move(half_->raw).take(), entry.path);
+    half_.reset();
+    if (!landed.ok()) return landed;
+    return folder_.settle();
+  };
+  const Result<void> landed = co_await offload(calls_.parts().files, work);
+  if (!landed.ok()) co_return landed;
+  arrived(index, file_of(entry));
+  // Not kept: what would have come after it, listed or not, was never seen.
+  items_.release(index);
+  co_return Result<void>();
+}
+
+Awaitable<void> Download::begin_anew() {
+  co_await remove();
+  items_.release_all();
+  budget_.give_back(std::exchange(reserved_, 0));
+  looked_ = !listed_;  // a server without a list is not asked for it again
+  listing_ = Listing();
+  listed_ = from_cache_ = false;
+  in_order_ = true;
+  came_.clear();
+  unlisted_.clear();
+}
+
+std::uint64_t Download::bytes() const {
+  std::uint64_t sum = half_ ? half_->raw.file().size() : 0;
+  for (const InputFile& file : came_) sum += file.size;
+  return sum;
+}
+
+std::vector<InputFile> Download::files() const {
+  if (!from_cache_) return came_;
+  std::vector<InputFile> out;
+  for (const Listing::Entry& entry : listing_.entries()) {
+    if (entry.file) out.push_back(*entry.file);
+  }
+  out.insert(out.end(), unlisted_.begin(), unlisted_.end());
+  return out;
 }
 
 }  // namespace pn::storage

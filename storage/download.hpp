@@ -1,63 +1,93 @@
 #pragma once
 
 #include "base/awaitable.hpp"
-#include "base/digest.hpp"
-#include "base/offload.hpp"
+#include "base/ids.hpp"
 #include "base/result.hpp"
-#include "http/body.hpp"
-#include "storage/file_body.hpp"
+#include "storage/cid.hpp"
+#include "storage/domain_calls.hpp"
+#include "storage/domain_json.hpp"
+#include "storage/download_folder.hpp"
+#include "storage/input_budget.hpp"
+#include "storage/input_cache.hpp"
+#include "storage/item_claims.hpp"
+#include "storage/listing.hpp"
+#include "storage/parts_sink.hpp"
 #include "storage/parts_writer.hpp"
 #include "storage/ports.hpp"
+#include "storage/raw_download.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 namespace pn::storage {
 
-/// A multipart answer to files of a fresh folder; nothing stays unless end(true) succeeds.
-class PartsSink final : public http::BodySink {
- public:
-  PartsSink(std::filesystem::path folder, ThreadPool& files)
-      : folder_(std::move(folder)), files_(files) {}
-
-  Result<void> begin(const http::Headers& headers) override;
-  Awaitable<Result<void>> write(std::string_view bytes) override;
-  /// The transfer is over: `whole` when all of it came.
-  Awaitable<Result<std::vector<InputFile>>> end(bool whole);
-
- private:
-  const std::filesystem::path folder_;
-  ThreadPool& files_;
-  std::unique_ptr<PartsWriter> writer_;
+/// What one Download brings, and where to.
+struct DownloadOrder {
+  DataQuery query;
+  std::filesystem::path folder;                   ///< does not exist
+  std::optional<std::vector<DataItem>> listed{};  ///< what the query brings, where it is known
+  DownloadFolder::Places places{};
+  Unlisted unlisted = Unlisted::keep;
 };
 
-/// A raw answer to one file, checked against its Content-Digest.
-class RawSink final : public http::BodySink {
+/// All items of one query into a fresh folder, each under its download_path(): all of them, whole
+/// and verified, or no folder. Constant memory. Lives for one run().
+///
+///   1. The metadata list says what is to come; a server without it is believed.
+///   2. What the cache has is taken, what another task is fetching is left to that one first.
+///   3. The rest comes in one multipart answer (few requests, where ids do not fit one URL).
+///   4. Where that breaks, what is whole stays, and the part under way goes on by a raw read of its
+///      range; then 3 again. Parts that no list named cannot be asked for again one by one: with
+///      them, and without a list, a break means all anew.
+class Download final {
  public:
-  RawSink(std::filesystem::path temporary, ThreadPool& files)
-      : temporary_(std::move(temporary)), files_(files) {}
+  /// Both outlive it.
+  Download(DomainCalls& calls, InputBudget& budget, DownloadOrder order);
 
-  Result<void> begin(const http::Headers& headers) override;
-  Awaitable<Result<void>> write(std::string_view bytes) override;
-  Awaitable<Result<std::uint64_t>> commit(const std::filesystem::path& path);
+  /// Cancellation removes what there is, then throws.
+  Awaitable<Result<std::vector<InputFile>>> run();
 
  private:
-  Result<void> write_now(std::string_view bytes);
-  Result<std::uint64_t> commit_now(const std::filesystem::path& path);
+  Awaitable<Result<std::vector<InputFile>>> try_all();
+  /// Until all is there, or the first failure.
+  Awaitable<Result<void>> advance();
+  Awaitable<Result<void>> look();
+  Awaitable<Result<void>> fetch(std::vector<std::size_t> wanted);
+  Awaitable<Result<void>> stream(DataQuery query, std::vector<std::size_t> asked);
+  Awaitable<Result<void>> go_on_by_range();
+  Awaitable<void> begin_anew();
+  Awaitable<void> remove();
+  [[nodiscard]] std::vector<std::size_t> worth_keeping(const std::vector<std::size_t>& came) const;
+  void take_in(std::vector<PartsWriter::Part> parts);
+  void take_half(std::optional<PartsWriter::Half> half, const Error& why);
+  void arrived(std::size_t index, InputFile file);
+  [[nodiscard]] bool resumable() const { return listed_ && unlisted_.empty(); }
+  [[nodiscard]] std::uint64_t bytes() const;
+  [[nodiscard]] std::vector<InputFile> files() const;
 
-  const std::filesystem::path temporary_;
-  ThreadPool& files_;
-  std::optional<WholeFile> file_;
-  std::optional<std::string> expected_;  ///< the digest's 32 bytes, where offered
-  Sha256 digest_;
-  std::uint64_t size_ = 0;
+  DomainCalls& calls_;
+  InputBudget& budget_;
+  DownloadOrder order_;
+  DownloadFolder folder_;
+  Listing listing_;
+  ItemClaims items_;
+  bool looked_ = false;
+  bool listed_ = false;     ///< the list is known, and names something
+  bool in_order_ = true;    ///< the parts came in the list's order
+  bool no_ranges_ = false;  ///< the server has no raw reads
+  bool from_cache_ = false;
+  std::uint64_t reserved_ = 0;
+  std::vector<InputFile> came_;      ///< listed or not, in the order sent
+  std::vector<InputFile> unlisted_;  ///< those that no list named
+
+  struct Half {
+    std::size_t index;
+    RawDownload raw;
+  };
+  std::optional<Half> half_;
 };
-
-/// The SHA-256 in a Content-Digest field (RFC 9530), as 32 bytes; nothing when there is none.
-std::optional<std::string> sha256_of_digest_field(std::string_view field);
 
 }  // namespace pn::storage

@@ -112,9 +112,12 @@ Awaitable<Result<std::size_t>> ContentSource::read(std::span<char> buffer) {
 }
 
 Result<WholeFile> WholeFile::create(const std::filesystem::path& temporary) {
-  const Result<void> folders = make_parent(temporary);
-  if (!folders.ok()) return folders.error();
   Result<UniqueFd> fd = create_new(temporary);
+  if (!fd.ok() && fd.error().kind == ErrorKind::not_found) {
+    const Result<void> folders = make_parent(temporary);
+    if (!folders.ok()) return folders.error();
+    fd = create_new(temporary);
+  }
   if (!fd.ok()) return std::move(fd).error();
   return WholeFile(*std::move(fd), temporary);
 }
@@ -128,14 +131,27 @@ WholeFile::~WholeFile() {
 
 Result<void> WholeFile::write(std::string_view bytes) { return write_all(fd_.get(), bytes); }
 
-Result<void> WholeFile::commit(const std::filesystem::path& path) {
-  const Result<void> folders = make_parent(path);
-  if (!folders.ok()) return folders.error();
-  if (::fsync(fd_.get()) != 0) return from_errno(errno, "cannot write " + path.string());
-  fd_.reset();
-  if (std::rename(temporary_.c_str(), path.c_str()) != 0) {
-    return from_errno(errno, "cannot rename a download to " + path.string());
+Result<void> WholeFile::restart() {
+  if (::ftruncate(fd_.get(), 0) != 0 || ::lseek(fd_.get(), 0, SEEK_SET) != 0) {
+    return from_errno(errno, "cannot begin a download anew");
   }
+  return {};
+}
+
+Result<void> WholeFile::commit(const std::filesystem::path& path) {
+  if (::fsync(fd_.get()) != 0) return from_errno(errno, "cannot write " + path.string());
+  close();
+  return publish(path);
+}
+
+Result<void> WholeFile::publish(const std::filesystem::path& path) {
+  int failed = std::rename(temporary_.c_str(), path.c_str());
+  if (failed != 0 && errno == ENOENT) {
+    const Result<void> folders = make_parent(path);
+    if (!folders.ok()) return folders.error();
+    failed = std::rename(temporary_.c_str(), path.c_str());
+  }
+  if (failed != 0) return from_errno(errno, "cannot rename a download to " + path.string());
   temporary_.clear();
   return {};
 }

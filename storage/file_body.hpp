@@ -79,8 +79,17 @@ class WholeFile final {
   WholeFile& operator=(WholeFile&&) = delete;
 
   Result<void> write(std::string_view bytes);
-  /// fsync, then rename to `path`, whose folders are made.
+  /// Back to no bytes.
+  Result<void> restart();
+  /// fsync, then publish().
   Result<void> commit(const std::filesystem::path& path);
+
+  // The two halves of commit(), for many small files that one call brings to the disk.
+  void close() { fd_.reset(); }
+  /// Renames to `path`, whose folders are made.
+  Result<void> publish(const std::filesystem::path& path);
+
+  [[nodiscard]] const std::filesystem::path& temporary() const { return temporary_; }
 
  private:
   WholeFile(UniqueFd fd, std::filesystem::path temporary)

@@ -1,34 +1,33 @@
 #include "storage/parts_writer.hpp"
 
-#include "base/file.hpp"
+#include "base/ids.hpp"
 #include "base/result.hpp"
 #include "http/multipart.hpp"
-#include "storage/naming.hpp"
+#include "storage/download_folder.hpp"
+#include "storage/incoming_file.hpp"
+#include "storage/input_budget.hpp"
+#include "storage/listing.hpp"
+#include "storage/raw_answer.hpp"
 
-#include <cerrno>
-#include <filesystem>
+#include <atomic>
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
-#include <vector>
-
-#include <sys/stat.h>
 
 namespace pn::storage {
 
-namespace fs = std::filesystem;
 using http::MultipartReader;
 
-PartsWriter::PartsWriter(fs::path folder, const std::string& boundary)
-    : folder_(std::move(folder)), reader_(boundary, MultipartReader::Delimit::by_size) {}
-
-PartsWriter::~PartsWriter() {
-  if (!made_ || finished_) return;
-  file_.reset();
-  std::error_code ignored;
-  fs::remove_all(folder_, ignored);
-}
+PartsWriter::PartsWriter(DownloadFolder& folder,
+                         const Listing& listing,
+                         Limits limits,
+                         const std::string& boundary)
+    : folder_(folder),
+      listing_(listing),
+      limits_(limits),
+      reader_(boundary, MultipartReader::Delimit::by_size) {}
 
 Result<void> PartsWriter::consume(std::string_view bytes) {
   reader_.feed(bytes);
@@ -45,7 +44,6 @@ Result<void> PartsWriter::consume(std::string_view bytes) {
         break;
       case MultipartReader::What::data:
         done = file_->write(event->data);
-        current_.size += event->data.size();
         break;
       case MultipartReader::What::part_end:
         done = end_part();
@@ -56,48 +54,75 @@ Result<void> PartsWriter::consume(std::string_view bytes) {
 }
 
 Result<void> PartsWriter::begin_part() {
-  if (!made_) {
-    Result<void> parent = make_folders(folder_.parent_path());
-    if (!parent.ok()) return parent;
-    if (::mkdir(folder_.c_str(), 0755) != 0) {
-      return from_errno(errno, "cannot create the folder " + folder_.string());
+  const http::PartHeader& header = reader_.part();
+  const Result<std::optional<std::uint64_t>> size = header.size();
+  if (!size.ok()) return size.error();
+  current_ = Part();
+  current_.file.id = DataId(header.get("id"));
+  current_.file.name = header.get("name");
+  current_.file.data_type = header.get("data-type");
+  current_.file.size = size->value_or(0);
+
+  const auto found = listing_.find(current_.file.id);
+  if (found && !listing_.at(*found).file && seen_.insert(*found).second) {
+    const Listing::Entry& entry = listing_.at(*found);
+    if (entry.item.size != current_.file.size) {
+      return Error(ErrorKind::restart,
+                   "item_changed",
+                   "data " + entry.item.id.str() + " has another size than the list says");
     }
-    made_ = true;
+    current_.listed = found;
+    current_.file.path = entry.path;
+  } else {
+    if (limits_.unlisted == Unlisted::refuse) {
+      return Error(ErrorKind::restart, "parts_unlisted", "a part came that the list does not name");
+    }
+    const std::uint64_t left = limits_.most_bytes - unlisted_bytes_;
+    if (current_.file.size > left) return InputBudget::task_disk_full(current_.file.size, left);
+    unlisted_bytes_ += current_.file.size;
+    current_.file.path =
+        folder_.place(current_.file.id, current_.file.name, current_.file.data_type);
   }
-  current_ = InputFile();
-  current_.id = DataId(reader_.part().get("id"));
-  current_.name = reader_.part().get("name");
-  current_.data_type = reader_.part().get("data-type");
-  Result<WholeFile> file = WholeFile::create(folder_ / ".incoming");
+  Result<IncomingFile> file = folder_.create();
   if (!file.ok()) return std::move(file).error();
   file_.emplace(*std::move(file));
+  if (auto digest = sha256_of_digest_field(header.content_digest)) file_->promise(*digest);
   return {};
 }
 
 Result<void> PartsWriter::end_part() {
-  const fs::path wanted = download_path(current_.name, current_.data_type);
-  // Two names may differ only in characters that a file's name does not keep.
-  fs::path path = wanted;
-  for (int n = 2; !taken_.insert(path).second; ++n) {
-    const std::string numbered = wanted.stem().string() + "_" + std::to_string(n);
-    path = wanted.parent_path() / (numbered + wanted.extension().string());
-  }
-  current_.path = folder_ / path;
-  Result<void> committed = file_->commit(current_.path);
+  IncomingFile file = *std::move(file_);
   file_.reset();
-  if (!committed.ok()) return committed;
-  files_.push_back(std::move(current_));
+  const std::atomic<bool> stop{false};
+  const Result<void> right = file.verify(stop);
+  if (!right.ok()) {
+    if (right.error().kind != ErrorKind::retry) return right;
+    dropped_ = within("data " + current_.file.id.str(), right.error());  // the others may be good
+    return {};
+  }
+  Result<void> landed = folder_.land(std::move(file), current_.file.path);
+  if (!landed.ok()) return landed;
+  parts_.push_back(std::move(current_));
   return {};
 }
 
-Result<std::vector<InputFile>> PartsWriter::finish() {
-  const Result<void> ended = reader_.finish();
-  if (!ended.ok()) return ended.error();
-  if (files_.empty()) {
+Result<void> PartsWriter::finish() {
+  const Result<void> settled = folder_.settle();
+  if (!settled.ok()) return settled;
+  Result<void> ended = reader_.finish();
+  if (!ended.ok()) return ended;
+  if (dropped_) return *dropped_;
+  if (parts_.empty()) {
     return Error(ErrorKind::not_found, "data_missing", "the domain server sent no data item");
   }
-  finished_ = true;
-  return std::move(files_);
+  return {};
+}
+
+std::optional<PartsWriter::Half> PartsWriter::take_half() {
+  if (!file_) return std::nullopt;
+  Half out{.part = std::move(current_), .bytes = *std::move(file_)};
+  file_.reset();
+  return out;
 }
 
 }  // namespace pn::storage

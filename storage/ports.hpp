@@ -36,6 +36,9 @@ class InputPort {
   /// Downloads one CID into the workspace, streaming; a second fetch of the same CID answers the
   /// files already there.
   virtual Awaitable<Result<Input>> fetch(Cid cid) = 0;
+  /// Several at once, answered in the order asked; many small ones share requests. The first
+  /// failure ends the others.
+  virtual Awaitable<Result<std::vector<Input>>> fetch_all(std::vector<Cid> cids) = 0;
 };
 
 /// One artifact that the domain server has acknowledged; the receipt lists them all.

@@ -4,7 +4,6 @@
 #include "base/crash_point.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
-#include "storage/cid.hpp"
 #include "storage/domain_client.hpp"
 #include "storage/domain_json.hpp"
 #include "storage/naming.hpp"
@@ -18,25 +17,6 @@
 #include <vector>
 
 namespace pn::storage {
-
-TaskInputs::TaskInputs(std::shared_ptr<DomainClient> client, std::filesystem::path folder)
-    : client_(std::move(client)), folder_(std::move(folder)) {}
-
-Awaitable<Result<Input>> TaskInputs::fetch(Cid cid) {
-  const auto known = fetched_.find(cid);
-  if (known != fetched_.end()) co_return known->second;
-  Result<DataQuery> query = parse_cid(cid, client_->server(), client_->domain());
-  if (!query.ok()) co_return std::move(query).error();
-  const std::filesystem::path folder = folder_ / ("input-" + std::to_string(++started_));
-  Result<std::vector<InputFile>> files = co_await client_->download(*std::move(query), folder);
-  if (!files.ok()) co_return within("input " + cid.str().substr(0, 200), files.error());
-  crash_point("input.fetched");
-  Input input;
-  input.cid = cid;
-  input.files = *std::move(files);
-  fetched_.emplace(std::move(cid), input);
-  co_return input;
-}
 
 TaskArtifacts::TaskArtifacts(std::shared_ptr<DomainClient> client,
                              const TaskId& task,

@@ -7,29 +7,12 @@
 
 #include <deque>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace pn::storage {
-
-/// The inputs of one task, each CID in a folder of its own below `folder`. Thread: the transfer
-/// loop's.
-class TaskInputs final : public InputPort {
- public:
-  /// `client` is shared by the two ports of a task. `folder` need not exist yet.
-  TaskInputs(std::shared_ptr<DomainClient> client, std::filesystem::path folder);
-
-  Awaitable<Result<Input>> fetch(Cid cid) override;
-
- private:
-  const std::shared_ptr<DomainClient> client_;
-  const std::filesystem::path folder_;
-  std::map<Cid, Input> fetched_;
-  int started_ = 0;
-};
 
 /// The outputs of one task. Thread: the transfer loop's.
 class TaskArtifacts final : public ArtifactPort {

@@ -21,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -91,10 +92,9 @@ class NoopRunner final : public Runner {
     const Result<NoopMeta> meta = parse_meta(task.info().meta_json);
     if (!meta) co_return meta.error();
 
-    for (const Cid& cid : task.info().inputs) {
-      const Result<storage::Input> input = co_await task.inputs().fetch(cid);
-      if (!input) co_return input.error();
-    }
+    const Result<std::vector<storage::Input>> inputs =
+        co_await task.inputs().fetch_all(task.info().inputs);
+    if (!inputs) co_return inputs.error();
     if (meta->output_bytes >= 0) {
       const auto size = static_cast<std::uint64_t>(meta->output_bytes);
       const Result<void> put = co_await put_output(task, size);

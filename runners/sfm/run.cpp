@@ -95,11 +95,12 @@ Awaitable<Result<void>> Run::run() {
 
 Awaitable<Result<void>> Run::gather() {
   progress_.stage(Stage::features, "fetching the photos");
+  Result<std::vector<storage::Input>> inputs =
+      co_await task_.inputs().fetch_all(task_.info().inputs);
+  if (!inputs) co_return std::move(inputs).error();
   std::vector<storage::InputFile> files;
-  for (const Cid& cid : task_.info().inputs) {
-    Result<storage::Input> input = co_await task_.inputs().fetch(cid);
-    if (!input) co_return std::move(input).error();
-    for (storage::InputFile& file : input->files) files.push_back(std::move(file));
+  for (storage::Input& input : *inputs) {
+    for (storage::InputFile& file : input.files) files.push_back(std::move(file));
   }
   const fs::path folder = task_.workspace() / "photos";
   const auto work = [&files, &folder](const std::atomic<bool>& stop) {

@@ -83,7 +83,8 @@ class MadeSource final : public BodySource {
 
 class CheckedSink final : public BodySink {
  public:
-  Result<void> begin(const Headers& headers) override {
+  Result<void> begin(int status, const Headers& headers) override {
+    begun_status = status;
     ++begun;
     type = headers.find("content-type").value_or("none");
     if (refuse) return Error(ErrorKind::corrupt, "wrong_type", "not what was asked for");
@@ -105,6 +106,7 @@ class CheckedSink final : public BodySink {
   bool right = true;
   std::size_t largest = 0;
   int begun = 0;
+  int begun_status = 0;
   bool refuse = false;
   bool waiting = false;
   std::string type;
@@ -268,6 +270,7 @@ TEST_CASE("stream: a sink hears the headers first, once", "[http][client][stream
   request.sink = &sink;
   const Result<Response> response = world.send(std::move(request));
   CHECK(sink.begun == 1);
+  CHECK(sink.begun_status == 200);
   CHECK(sink.type == "x/y");
   CHECK(response.ok() == !refuse);
   if (refuse) CHECK(response.error().code == "wrong_type");

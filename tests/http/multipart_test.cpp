@@ -248,6 +248,14 @@ TEST_CASE("multipart: what part_head writes is what is read", "[http][multipart]
   check_same(read, {"hi"});
   CHECK(read.parts[0].header.get("name") == "a\"b\\cX: y");
   CHECK(read.parts[0].header.content_type == "text/plain");
+  CHECK(read.parts[0].header.content_digest.empty());
+}
+
+TEST_CASE("multipart: a part may carry its digest", "[http][multipart]") {
+  const std::string head = part_head("B", "text/plain", {{"size", "2"}}, "sha-256=:AAAA=:");
+  CHECK(head.ends_with("; size=\"2\"\r\nContent-Digest: sha-256=:AAAA=:\r\n\r\n"));
+  const Read read = read_whole(head + "hi\r\n" + closing_delimiter("B"), Delimit::by_size);
+  CHECK(read.parts[0].header.content_digest == "sha-256=:AAAA=:");
 }
 
 TEST_CASE("multipart: the boundary of a content type", "[http][multipart]") {

@@ -1,4 +1,5 @@
 #include "base/digest.hpp"
+#include "base/encoding.hpp"
 #include "base/json.hpp"
 #include "http/multipart.hpp"
 #include "market/data_ranges.hpp"
@@ -41,6 +42,11 @@ std::vector<Part> parts_of(const RawAnswer& answer) {
   }
   CHECK(reader.finish().ok());
   return out;
+}
+
+std::string digest_of(const std::string& bytes) {
+  const Sha256Digest digest = sha256(bytes);
+  return to_base64(std::string(digest.begin(), digest.end()));
 }
 
 const std::string kMultipart = "Accept: multipart/form-data\r\n";
@@ -128,7 +134,9 @@ TEST_CASE("data: the multipart answer is what nodes read", "[market][data][mt]")
                                            {"size", std::to_string(hostile.size())},
                                            {"created-at", "2026-11-20T10:00:00.000Z"},
                                            {"updated-at", "2026-11-20T10:00:00.000Z"}});
+  CHECK(parts[0].header.content_digest == "sha-256=:" + digest_of(hostile) + ":");
   CHECK(parts[1].body.empty());
+  CHECK(parts[1].header.content_digest == "sha-256=:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=:");
   CHECK(parts[2].body == big);
   CHECK(server.ask("GET", "/data?ids=none", "", kMultipart).status == 404);
 }

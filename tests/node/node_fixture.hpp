@@ -59,6 +59,10 @@ class FakePorts final : public TaskPortsFactory {
     Awaitable<Result<storage::Input>> fetch(Cid cid) override {
       co_return Error(ErrorKind::not_found, "no_input", cid.str());
     }
+    Awaitable<Result<std::vector<storage::Input>>> fetch_all(std::vector<Cid> cids) override {
+      if (cids.empty()) co_return std::vector<storage::Input>();
+      co_return Error(ErrorKind::not_found, "no_input", cids.front().str());
+    }
   };
   struct Outputs final : storage::ArtifactPort {
     Outputs(FakePorts& o, storage::TokenSource& t) : owner(o), source(t) {}

@@ -115,6 +115,10 @@ class SimPorts final : public TaskPortsFactory {
     Awaitable<Result<storage::Input>> fetch(Cid cid) override {
       co_return Error(ErrorKind::not_found, "no_input", cid.str());
     }
+    Awaitable<Result<std::vector<storage::Input>>> fetch_all(std::vector<Cid> cids) override {
+      if (cids.empty()) co_return std::vector<storage::Input>();
+      co_return Error(ErrorKind::not_found, "no_input", cids.front().str());
+    }
   };
   struct Outputs final : storage::ArtifactPort {
     Outputs(SimPorts& o, const PortsOrder& order) : owner(o), info(order.info) {}

@@ -1,18 +1,28 @@
 #pragma once
 
+#include "base/digest.hpp"
+#include "base/encoding.hpp"
 #include "base/nursery.hpp"
 #include "base/system_clock.hpp"
+#include "http/body.hpp"
 #include "http/multipart.hpp"
 #include "http/server.hpp"
 #include "storage/domain_client.hpp"
+#include "storage/flights.hpp"
+#include "storage/input_cache.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -21,6 +31,32 @@
 #include <nlohmann/json.hpp>
 
 namespace pn::testing {
+
+/// A body that counts what went out, and breaks off when told.
+class MeteredSource final : public http::BodySource {
+ public:
+  MeteredSource(std::string bytes, std::optional<std::uint64_t> end, std::uint64_t& sent)
+      : bytes_(std::move(bytes)), end_(end.value_or(bytes_.size())), sent_(sent) {}
+  [[nodiscard]] std::optional<std::uint64_t> size() const override { return bytes_.size(); }
+  bool rewind() override { return false; }
+  Awaitable<Result<std::size_t>> read(std::span<char> buffer) override {
+    const std::size_t end = std::min<std::size_t>(end_, bytes_.size());
+    if (at_ == end && end < bytes_.size()) {
+      co_return Error(ErrorKind::internal, "cut", "the test cuts it here");
+    }
+    const std::size_t count = std::min(buffer.size(), end - at_);
+    std::memcpy(buffer.data(), bytes_.data() + at_, count);
+    at_ += count;
+    sent_ += count;
+    co_return count;
+  }
+
+ private:
+  const std::string bytes_;
+  const std::uint64_t end_;
+  std::uint64_t& sent_;
+  std::size_t at_ = 0;
+};
 
 /// A domain server in memory on a real socket, that keeps what it was asked and fails when told.
 class FakeDomainServer {
@@ -70,6 +106,17 @@ class FakeDomainServer {
   std::function<std::optional<http::ServerResponse>(const http::ServerRequest&)> fault;
   /// Called after a request was served and before it is answered.
   std::function<void(const http::ServerRequest&)> served;
+  /// What is sent of items, before it is: may be made wrong.
+  std::function<void(const http::ServerRequest&, http::ServerResponse& head, std::string& body)>
+      harm;
+  /// After how many bytes of an answer with items its connection breaks.
+  std::function<std::optional<std::uint64_t>(const http::ServerRequest&)> cut;
+  std::uint64_t payload = 0;  ///< bytes of answers with items that went out
+  // What it offers beyond the protocol's least.
+  bool has_digests = false;
+  bool has_ranges = false;
+  bool has_etags = false;
+  std::vector<Item> related;          ///< parts after all others, which no list names
   std::map<std::string, Item> items;  ///< by id
   std::map<std::string, Upload> uploads;
   std::vector<std::string> seen;  ///< "GET /api/v1/info", without the domain's prefix
@@ -148,16 +195,13 @@ class FakeDomainServer {
       std::string body;
       for (const std::string& id : found) {
         const Item& item = items.at(id);
-        body += http::part_head("B",
-                                "application/octet-stream",
-                                {{"name", item.name},
-                                 {"data-type", item.data_type},
-                                 {"id", id},
-                                 {"size", std::to_string(item.bytes.size())}});
-        body += item.bytes + "\r\n";
+        body += part(item, id);
       }
+      for (const Item& item : related) body += part(item, "");
       body += http::closing_delimiter("B");
-      co_return http::ServerResponse::text(200, body, "multipart/form-data; boundary=B");
+      co_return with_items(request,
+                           http::ServerResponse::text(200, "", "multipart/form-data; boundary=B"),
+                           std::move(body));
     }
     nlohmann::json data = nlohmann::json::array();
     for (const std::string& id : found) data.push_back(metadata(id));
@@ -170,7 +214,48 @@ class FakeDomainServer {
     if (!request.has_query("raw")) {
       co_return http::ServerResponse::json(200, metadata(id).dump());
     }
-    co_return http::ServerResponse::text(200, items.at(id).bytes, "application/octet-stream");
+    std::string body = items.at(id).bytes;
+    http::ServerResponse head = http::ServerResponse::text(200, "", "application/octet-stream");
+    const std::string etag = "\"" + sha256_hex(body) + "\"";
+    if (has_etags) head.headers.set("ETag", etag);
+    if (has_digests) head.headers.set("Repr-Digest", digest_of(body));
+    const std::string range(request.headers.find("range").value_or(""));
+    const bool same = request.headers.find("if-range").value_or(etag) == etag;
+    if (has_ranges && range.starts_with("bytes=") && same) {
+      const std::size_t from = std::stoul(range.substr(6));
+      if (from >= body.size()) co_return http::error_response(416, "range", "past the end");
+      head.status = 206;
+      head.headers.set("Content-Range",
+                       "bytes " + std::to_string(from) + "-" + std::to_string(body.size() - 1) +
+                           "/" + std::to_string(body.size()));
+      body.erase(0, from);
+    } else if (has_digests) {
+      head.headers.set("Content-Digest", digest_of(body));
+    }
+    co_return with_items(request, std::move(head), std::move(body));
+  }
+
+  static std::string digest_of(const std::string& bytes) {
+    const Sha256Digest digest = sha256(bytes);
+    return "sha-256=:" + to_base64(std::string(digest.begin(), digest.end())) + ":";
+  }
+  [[nodiscard]] std::string part(const Item& item, const std::string& id) const {
+    return http::part_head("B",
+                           "application/octet-stream",
+                           {{"name", item.name},
+                            {"data-type", item.data_type},
+                            {"id", id},
+                            {"size", std::to_string(item.bytes.size())}},
+                           has_digests ? digest_of(item.bytes) : "") +
+           item.bytes + "\r\n";
+  }
+  http::ServerResponse with_items(const http::ServerRequest& request,
+                                  http::ServerResponse head,
+                                  std::string body) {
+    if (harm) harm(request, head, body);
+    const std::optional<std::uint64_t> end = cut ? cut(request) : std::nullopt;
+    head.source = std::make_unique<MeteredSource>(std::move(body), end, payload);
+    return head;
   }
 
   Awaitable<http::ServerResponse> remove(http::ServerRequest& request) {
@@ -299,21 +384,33 @@ class DomainWorld {
  public:
   explicit DomainWorld(TestLoop& l,
                        const http::Url& server,
-                       std::vector<std::string> tokens = {"t1"})
+                       std::vector<std::string> tokens = {"t1"},
+                       storage::DomainClientOptions options = quick())
       : loop(l), http(*http::make_http_client(l.executor(), {})) {
+    client = another(server, std::move(tokens), std::move(options));
+  }
+
+  static storage::DomainClientOptions quick() {
     storage::DomainClientOptions options;
     options.client_id = "test-client";
     options.retry.first = Millis(1);
     options.retry.max = Millis(5);
     options.retry.tries = 4;
     options.part_retries = 3;
-    const storage::DomainClientParts parts{*http, pool, clock, rng, limits, {}};
-    client =
-        std::make_shared<storage::DomainClient>(parts,
-                                                server,
-                                                DomainId("d1"),
-                                                std::make_unique<SteppedTokens>(std::move(tokens)),
-                                                std::move(options));
+    return options;
+  }
+  /// Another task's client, beside the first.
+  std::shared_ptr<storage::DomainClient> another(const http::Url& server,
+                                                 std::vector<std::string> tokens = {"t1"},
+                                                 storage::DomainClientOptions options = quick()) {
+    const storage::DomainClientParts parts{
+        *http, pool, clock, rng, limits, {}, cache, cache != nullptr ? &flights : nullptr};
+    return std::make_shared<storage::DomainClient>(
+        parts,
+        server,
+        DomainId("d1"),
+        std::make_unique<SteppedTokens>(std::move(tokens)),
+        std::move(options));
   }
 
   template <class T>
@@ -334,6 +431,8 @@ class DomainWorld {
   SystemClock clock;
   FakeRng rng;
   storage::LimitsCache limits;
+  storage::InputCache* cache = nullptr;  ///< of those that come after it is set
+  storage::Flights flights;
   std::shared_ptr<storage::DomainClient> client;
 };
 

@@ -3,7 +3,8 @@
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "storage/domain_json.hpp"
-#include "storage/download.hpp"
+#include "storage/download_folder.hpp"
+#include "storage/listing.hpp"
 #include "tests/support/temp_folder.hpp"
 
 #include <cstddef>
@@ -22,33 +23,59 @@ std::string part(const std::string& name, const std::string& bytes) {
          std::to_string(bytes.size()) + "\"\r\n\r\n" + bytes + "\r\n";
 }
 
+struct Writing {
+  explicit Writing(const TempFolder& in)
+      : folder(in.path / "in", {}), writer(folder, list, most(), "B") {}
+  static PartsWriter::Limits most() {
+    PartsWriter::Limits limits;
+    limits.most_bytes = 1'000'000;
+    return limits;
+  }
+  DownloadFolder folder;
+  Listing list;
+  PartsWriter writer;
+};
+
 }  // namespace
 
 TEST_CASE("parts writer: the same files for every chunking", "[storage][parts]") {
   const std::string body = part("a", "first") + part("b", "--B--\r\n") + "--B--\r\n";
   const std::size_t chunk = GENERATE_COPY(range<std::size_t>(1, 40), values({body.size()}));
   const TempFolder folder;
-  PartsWriter writer(folder.path / "in", "B");
+  Writing w(folder);
   for (std::size_t at = 0; at < body.size(); at += chunk) {
-    REQUIRE(writer.consume(std::string_view(body).substr(at, chunk)).ok());
+    REQUIRE(w.writer.consume(std::string_view(body).substr(at, chunk)).ok());
   }
-  const auto files = writer.finish();
-  REQUIRE(files.ok());
-  REQUIRE(files->size() == 2);
-  CHECK(TempFolder::read((*files)[0].path) == "first");
-  CHECK(TempFolder::read((*files)[1].path) == "--B--\r\n");
-  CHECK((*files)[1].size == 7);
+  REQUIRE(w.writer.finish().ok());
+  const auto parts = w.writer.take_parts();
+  REQUIRE(parts.size() == 2);
+  CHECK(TempFolder::read(parts[0].file.path) == "first");
+  CHECK(TempFolder::read(parts[1].file.path) == "--B--\r\n");
+  CHECK(parts[1].file.size == 7);
+  CHECK_FALSE(w.writer.take_half());
 }
 
-TEST_CASE("parts writer: a body cut anywhere leaves nothing", "[storage][parts]") {
-  const std::string body = part("a", "first") + part("b", "second") + "--B--";
-  for (std::size_t cut = 0; cut < body.size(); cut += 3) {
+TEST_CASE("parts writer: of a body cut anywhere only whole parts have their names",
+          "[storage][parts]") {
+  const std::string a = part("a", "first");
+  const std::string b = part("b", "second");
+  const std::string body = a + b + "--B--";
+  for (std::size_t cut = 0; cut < body.size(); ++cut) {
+    INFO(cut);
     const TempFolder folder;
     {
-      PartsWriter writer(folder.path / "in", "B");
-      REQUIRE(writer.consume(std::string_view(body).substr(0, cut)).ok());
-      INFO(cut);
-      CHECK_FALSE(writer.finish().ok());
+      Writing w(folder);
+      REQUIRE(w.writer.consume(std::string_view(body).substr(0, cut)).ok());
+      CHECK(w.writer.finish().error().code == "multipart_truncated");
+      const auto parts = w.writer.take_parts();
+      const auto half = w.writer.take_half();
+      for (const auto& one : parts) {
+        CHECK(TempFolder::read(one.file.path).size() == one.file.size);
+      }
+      if (half) CHECK(half->bytes.size() <= half->part.file.size);
+      std::size_t named = 0;
+      for (const std::string& path : folder.listing()) named += path.ends_with(".t") ? 1U : 0U;
+      CHECK(named == parts.size());
     }
     CHECK(folder.listing().empty());
   }
@@ -56,45 +83,62 @@ TEST_CASE("parts writer: a body cut anywhere leaves nothing", "[storage][parts]"
 
 TEST_CASE("parts writer: names that become one file do not overwrite", "[storage][parts]") {
   const TempFolder folder;
-  PartsWriter writer(folder.path / "in", "B");
+  Writing w(folder);
   REQUIRE(
-      writer.consume(part("a b", "1") + part("a_b", "2") + part("a?b", "3") + "--B--\r\n").ok());
-  const auto files = writer.finish();
-  REQUIRE(files.ok());
-  CHECK((*files)[0].path.filename() == "a_b.t");
-  CHECK((*files)[1].path.filename() == "a_b_2.t");
-  CHECK((*files)[2].path.filename() == "a_b_3.t");
-  CHECK(TempFolder::read((*files)[2].path) == "3");
+      w.writer.consume(part("a b", "1") + part("a_b", "2") + part("a?b", "3") + "--B--\r\n").ok());
+  REQUIRE(w.writer.finish().ok());
+  const auto parts = w.writer.take_parts();
+  CHECK(parts[0].file.path.filename() == "a_b.t");
+  CHECK(parts[1].file.path.filename() == "a_b_2.t");
+  CHECK(parts[2].file.path.filename() == "a_b_3.t");
+  CHECK(TempFolder::read(parts[2].file.path) == "3");
+}
+
+TEST_CASE("parts writer: many small files are there once the answer is", "[storage][parts]") {
+  const TempFolder folder;
+  Writing w(folder);
+  for (int i = 0; i < 600; ++i) {
+    REQUIRE(w.writer.consume(part("n" + std::to_string(i), std::to_string(i))).ok());
+  }
+  REQUIRE(w.writer.consume("--B--\r\n").ok());
+  REQUIRE(w.writer.finish().ok());
+  const auto parts = w.writer.take_parts();
+  REQUIRE(parts.size() == 600);
+  for (int i = 0; i < 600; ++i) {
+    CHECK(TempFolder::read(parts[static_cast<std::size_t>(i)].file.path) == std::to_string(i));
+  }
 }
 
 TEST_CASE("parts writer: a folder that exists is not touched", "[storage][parts]") {
   const TempFolder folder;
   folder.write("in/mine", "x");
   {
-    PartsWriter writer(folder.path / "in", "B");
-    CHECK_FALSE(writer.consume(part("a", "1")).ok());
+    Writing w(folder);
+    CHECK_FALSE(w.writer.consume(part("a", "1")).ok());
   }
   CHECK(folder.listing() == std::vector<std::string>{"in", "in/mine"});
 }
 
 TEST_CASE("parts writer: an answer without a part is nothing", "[storage][parts]") {
   const TempFolder folder;
-  PartsWriter writer(folder.path / "in", "B");
-  REQUIRE(writer.consume("--B--\r\n").ok());
-  const auto files = writer.finish();
-  REQUIRE_FALSE(files.ok());
-  CHECK(files.error().kind == ErrorKind::not_found);
+  Writing w(folder);
+  REQUIRE(w.writer.consume("--B--\r\n").ok());
+  CHECK(w.writer.finish().error().kind == ErrorKind::not_found);
 }
 
-TEST_CASE("download: the digest field", "[storage][parts]") {
-  const std::string zeros = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
-  CHECK(sha256_of_digest_field("sha-256=:" + zeros + ":") == std::string(32, '\0'));
-  CHECK(sha256_of_digest_field("sha-512=:AAAA:, sha-256=:" + zeros + ":").has_value());
-  CHECK_FALSE(sha256_of_digest_field("sha-256=:AAAA:"));
-  CHECK_FALSE(sha256_of_digest_field("sha-256=:" + zeros));
-  CHECK_FALSE(sha256_of_digest_field("sha-256=:" + zeros.substr(1) + "!:"));
-  CHECK_FALSE(sha256_of_digest_field("md5=:AAAA:"));
-  CHECK_FALSE(sha256_of_digest_field(""));
+TEST_CASE("parts writer: what passes the limit is refused before it is written",
+          "[storage][parts]") {
+  const TempFolder folder;
+  DownloadFolder in(folder.path / "in", {});
+  const Listing nothing;
+  PartsWriter::Limits limits;
+  limits.most_bytes = 9;
+  PartsWriter writer(in, nothing, limits, "B");
+  REQUIRE(writer.consume(part("a", "12345")).ok());
+  const auto refused = writer.consume(part("b", "12345"));
+  REQUIRE_FALSE(refused.ok());
+  CHECK(refused.error().kind == ErrorKind::full);
+  CHECK(refused.error().code == "task_disk_full");
 }
 
 TEST_CASE("domain json: limits of old and new servers", "[storage][json]") {

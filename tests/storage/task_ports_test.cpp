@@ -28,7 +28,6 @@ struct Fixture {
   FakeDomainServer server{loop};
   DomainWorld world{loop, server.url()};
   TempFolder folder;
-  TaskInputs inputs{world.client, folder.path / "inputs"};
   TaskArtifacts outputs{world.client, TaskId("task-1"), "out/"};
 
   Artifact put(std::string path, std::string bytes, PutOptions options = {}) {
@@ -40,37 +39,6 @@ struct Fixture {
 };
 
 }  // namespace
-
-TEST_CASE("task inputs: each CID has its folder, a second fetch asks nobody", "[storage][ports]") {
-  Fixture f;
-  const std::string a = f.server.add("scan", "zip", "aaa");
-  const std::string b = f.server.add("scan2", "csv", "bb");
-  const auto first = f.loop.run(f.inputs.fetch(Cid(a)));
-  REQUIRE(first.ok());
-  CHECK(first->cid == Cid(a));
-  REQUIRE(first->files.size() == 1);
-  CHECK(first->files[0].path == f.folder.path / "inputs/input-1/datasets/scan/scan.zip");
-  const auto second = f.loop.run(f.inputs.fetch(Cid("/api/v1/domains/d1/data/" + b)));
-  REQUIRE(second.ok());
-  CHECK(second->files[0].path == f.folder.path / "inputs/input-2/datasets/scan2/scan2.csv");
-  const auto again = f.loop.run(f.inputs.fetch(Cid(a)));
-  REQUIRE(again.ok());
-  CHECK(again->files[0].path == first->files[0].path);
-  CHECK(f.server.seen.size() == 2);
-}
-
-TEST_CASE("task inputs: a CID of another server is refused without a request", "[storage][ports]") {
-  Fixture f;
-  const auto input =
-      f.loop.run(f.inputs.fetch(Cid("https://evil.example.org/api/v1/domains/d1/data/x")));
-  REQUIRE_FALSE(input.ok());
-  CHECK(input.error().code == "cid_elsewhere");
-  CHECK(f.server.seen.empty());
-  const auto missing = f.loop.run(f.inputs.fetch(Cid("nothing of that name")));
-  REQUIRE_FALSE(missing.ok());
-  CHECK(missing.error().kind == ErrorKind::not_found);
-  CHECK_THAT(missing.error().detail, Catch::Contains("nothing of that name"));
-}
 
 TEST_CASE("task artifacts: named, listed in order, put again by id", "[storage][ports]") {
   Fixture f;

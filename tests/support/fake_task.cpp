@@ -14,6 +14,7 @@
 #include <string>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace pn::testing {
 
@@ -50,6 +51,16 @@ Awaitable<Result<storage::Input>> FakeTask::fetch(Cid cid) {
   input.cid = std::move(cid);
   input.files.push_back(std::move(file));
   co_return input;
+}
+
+Awaitable<Result<std::vector<storage::Input>>> FakeTask::fetch_all(std::vector<Cid> cids) {
+  std::vector<storage::Input> out;
+  for (const Cid& cid : cids) {
+    Result<storage::Input> input = co_await fetch(cid);
+    if (!input) co_return std::move(input).error();
+    out.push_back(*std::move(input));
+  }
+  co_return out;
 }
 
 Awaitable<Result<storage::Artifact>> FakeTask::put_file(std::string rel_path,

@@ -48,6 +48,7 @@ class FakeTask final : public runners::TaskContext,
   [[nodiscard]] const log::Logger& log() const override { return logger; }
 
   Awaitable<Result<storage::Input>> fetch(Cid cid) override;
+  Awaitable<Result<std::vector<storage::Input>>> fetch_all(std::vector<Cid> cids) override;
   Awaitable<Result<storage::Artifact>> put_file(std::string rel_path,
                                                 std::filesystem::path file,
                                                 storage::PutOptions options) override;

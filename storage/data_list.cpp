@@ -1,0 +1,70 @@
+#include "storage/data_list.hpp"
+
+#include "base/awaitable.hpp"
+#include "base/encoding.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "http/client.hpp"
+#include "http/types.hpp"
+#include "http/url.hpp"
+#include "storage/cid.hpp"
+#include "storage/domain_calls.hpp"
+#include "storage/domain_json.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace pn::storage {
+namespace {
+
+/// A listing comes whole, about 270 bytes an item: the ordinary limit is reached at 7,500 items.
+constexpr std::uint64_t kListLimit = 64 * 1024 * 1024;
+constexpr std::size_t kUrlBytes = 6000;
+
+}  // namespace
+
+http::Url data_url(const DomainCalls& calls, const DataQuery& query) {
+  http::Url url = calls.data();
+  std::string ids;
+  for (const DataId& id : query.ids) ids += (ids.empty() ? "" : ",") + id.str();
+  if (!ids.empty()) url = url.with_query("ids", ids);
+  if (!query.name.empty()) url = url.with_query("name", query.name);
+  if (!query.data_type.empty()) url = url.with_query("data_type", query.data_type);
+  return url;
+}
+
+std::size_t ids_in_one_request(std::span<const DataId> ids) {
+  constexpr std::size_t kComma = 3;  // encoded
+  std::size_t count = 0;
+  std::size_t bytes = 0;
+  for (const DataId& id : ids) {
+    bytes += percent_encode(id.str()).size() + kComma;
+    if (bytes > kUrlBytes) break;
+    ++count;
+  }
+  return std::max<std::size_t>(count, 1);
+}
+
+Awaitable<Result<std::vector<DataItem>>> list_data(DomainCalls& calls, DataQuery query) {
+  http::Request request = calls.call(http::Method::get, data_url(calls, query));
+  request.body_limit = kListLimit;
+  const Result<http::Response> answer = co_await calls.exchange(std::move(request));
+  const Result<http::Response> good = success(answer);
+  if (!good.ok()) co_return good.error();
+  co_return parse_items(good->body);
+}
+
+Awaitable<Result<DataItem>> describe_data(DomainCalls& calls, DataId id) {
+  http::Request request = calls.call(http::Method::get, calls.data().append({id.str()}));
+  const Result<http::Response> answer = co_await calls.exchange(std::move(request));
+  const Result<http::Response> good = success(answer);
+  if (!good.ok()) co_return within("data " + id.str(), good.error());
+  co_return parse_item(good->body);
+}
+
+}  // namespace pn::storage

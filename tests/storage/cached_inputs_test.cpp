@@ -1,0 +1,222 @@
+#include "base/awaitable.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "http/server.hpp"
+#include "storage/cid.hpp"
+#include "storage/domain_client.hpp"
+#include "storage/input_cache.hpp"
+#include "storage/ports.hpp"
+#include "tests/http/scripted_server.hpp"
+#include "tests/storage/fake_domain_server.hpp"
+#include "tests/support/temp_folder.hpp"
+#include "tests/support/test_loop.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <catch2/catch.hpp>
+
+namespace pn::storage {
+namespace {
+
+using testing::DomainWorld;
+using testing::FakeDomainServer;
+using testing::ScriptedConnection;
+using testing::ScriptedServer;
+using testing::TempFolder;
+using testing::TestLoop;
+
+using Files = Result<std::vector<InputFile>>;
+
+std::unique_ptr<InputCache> open_cache(const TempFolder& folder, std::uint64_t most) {
+  InputCache::Options options;
+  options.folder = folder.path / "cache";
+  options.max_bytes = most;
+  return *InputCache::open(options);
+}
+
+DataQuery named(const std::string& id) {
+  DataQuery query;
+  if (!id.empty()) query.ids.emplace_back(id);
+  return query;
+}
+
+/// The slots of one node: a client for each task, one cache.
+struct World {
+  World() { slots.cache = cache.get(); }
+
+  TempFolder folder;
+  std::unique_ptr<InputCache> cache = open_cache(folder, 100'000'000);
+  TestLoop loop;
+  FakeDomainServer server{loop};
+  DomainWorld slots{loop, server.url()};
+  int tasks = 0;
+
+  std::filesystem::path next() { return folder.path / ("task-" + std::to_string(++tasks)); }
+  Files task(const std::string& id = "") {
+    const auto client = slots.another(server.url());
+    return slots.run(client->download(named(id), next()));
+  }
+  void check_right(const Files& files) {
+    REQUIRE(files.ok());
+    for (const InputFile& file : *files) {
+      CHECK((TempFolder::read(file.path) == server.items.at(file.id.str()).bytes));
+      CHECK(file.size == server.items.at(file.id.str()).bytes.size());
+    }
+  }
+  bool drive_until(const std::function<bool()>& reached) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    loop.context.restart();
+    while (!reached() && std::chrono::steady_clock::now() < end) {
+      loop.context.run_for(std::chrono::milliseconds(5));
+    }
+    return reached();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("cache: a second task that wants the same input fetches no byte of it",
+          "[storage][cache]") {
+  World w;
+  const std::string a = w.server.add("a", "ply", std::string(300'000, 'a'));
+  const std::string b = w.server.add("b", "ply", "");
+  w.check_right(w.task(a));
+  const std::uint64_t sent = w.server.payload;
+  CHECK(sent > 300'000);
+  const Files second = w.task(a);
+  w.check_right(second);
+  CHECK(second->front().name == "a");
+  CHECK(second->front().data_type == "ply");
+  CHECK(w.server.payload == sent);
+
+  SECTION("of several, the missing ones alone are fetched, and all are in the list's order") {
+    const Files both = w.task();
+    w.check_right(both);
+    REQUIRE(both->size() == 2);
+    CHECK(both->front().id.str() == a);
+    CHECK(both->back().id.str() == b);
+    CHECK(w.server.payload < sent + 300);
+  }
+  SECTION("one that was replaced is fetched anew") {
+    w.server.items.at(a).bytes = std::string(300'000, 'n');
+    w.server.items.at(a).version = 2;
+    w.check_right(w.task(a));
+    CHECK(w.server.payload > 2 * 300'000);
+  }
+  SECTION("a file that was written to behind its back is not used") {
+    for (const auto& entry : std::filesystem::directory_iterator(w.folder.path / "cache")) {
+      if (entry.path().filename().string().size() != 64) continue;
+      std::filesystem::permissions(entry.path(), std::filesystem::perms::owner_all);
+      std::ofstream out(entry.path(), std::ios::in | std::ios::out);
+      out << "tampered";
+    }
+    const auto client = w.slots.another(w.server.url());
+    const Files files = w.slots.run(client->download(named(a), w.next()));
+    w.check_right(files);
+    CHECK(w.server.payload > 2 * 300'000);
+  }
+}
+
+TEST_CASE("cache: two slots that want the same input at once fetch it once",
+          "[storage][cache][mt]") {
+  World w;
+  const std::string a = w.server.add("a", "ply", std::string(300'000, 'a'));
+  std::vector<std::optional<Files>> got(3);
+  std::vector<std::unique_ptr<testing::Started>> slots;
+  const auto ask = [&](std::size_t slot) -> Awaitable<void> {
+    const auto client = w.slots.another(w.server.url());
+    const std::filesystem::path folder = w.folder.path / ("slot-" + std::to_string(slot));
+    DataQuery query = named(a);
+    Files files = co_await client->download(query, folder);
+    got[slot].emplace(std::move(files));
+  };
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    slots.push_back(std::make_unique<testing::Started>(w.loop, ask(i)));
+  }
+  const auto all_done = [&] {
+    return std::all_of(slots.begin(), slots.end(), [](const auto& slot) { return slot->done(); });
+  };
+  SECTION("one transfer for all") {
+    REQUIRE(w.drive_until(all_done));
+    for (const auto& files : got) w.check_right(*files);
+    CHECK(w.server.payload < 301'000);
+  }
+  SECTION("when the one that fetches is cancelled, another does") {
+    REQUIRE(w.drive_until([&] { return w.server.payload > 0; }));
+    slots.front()->cancel();
+    REQUIRE(w.drive_until(all_done));
+    CHECK(slots.front()->failed());
+    w.check_right(*got[1]);
+    w.check_right(*got[2]);
+    CHECK(w.server.payload < 602'000);
+  }
+  SECTION("when its transfer fails for good, the next one hears that for itself") {
+    w.server.fault = [](const http::ServerRequest& r) -> std::optional<http::ServerResponse> {
+      if (r.headers.find("accept") == "application/json") return std::nullopt;
+      return http::error_response(403, "forbidden", "no");
+    };
+    REQUIRE(w.drive_until(all_done));
+    for (const auto& files : got) CHECK(files->error().code == "http_403");
+  }
+}
+
+TEST_CASE("cache: what a list does not show whole is not kept", "[storage][cache]") {
+  World w;
+  const std::string a = w.server.add("a", "ply", std::string(1000, 'a'));
+  w.server.related.push_back({"more", "csv", "related", 1});
+  for (int i = 0; i < 2; ++i) {
+    const Files files = w.task(a);
+    REQUIRE(files.ok());
+    CHECK(files->size() == 2);
+  }
+}
+
+TEST_CASE("cache: the same 1 GiB input again costs no byte", "[storage][cache][.slow]") {
+  constexpr std::uint64_t kSize = std::uint64_t{1} << 30U;
+  const TempFolder folder;
+  const auto cache = open_cache(folder, 2 * kSize);
+  TestLoop loop;
+  std::uint64_t sent = 0;
+  const std::string piece(std::size_t{1} << 20U, 'x');
+  const std::string size = std::to_string(kSize);
+  ScriptedServer server(loop, [&](ScriptedConnection& c, int) -> Awaitable<void> {
+    const std::string head = co_await c.read_head();
+    if (head.find("Accept: application/json") != std::string::npos) {
+      const std::string item =
+          R"({"id":"i","name":"n","data_type":"t","updated_at":"t","size":)" + size + "}";
+      co_await c.write(testing::http_answer(200, R"({"data":[)" + item + "]}"));
+      co_return;
+    }
+    co_await c.write(
+        "HTTP/1.1 200 OK\r\nContent-Type: multipart/form-data; boundary=B\r\n"
+        "Connection: close\r\n\r\n" +
+        http::part_head("B", "x/y", {{"id", "i"}, {"name", "n"}, {"size", size}}));
+    for (std::uint64_t at = 0; at < kSize; at += piece.size()) {
+      co_await c.write(piece);
+      sent += piece.size();
+    }
+    co_await c.write("\r\n--B--\r\n");
+  });
+  DomainWorld slots(loop, server.url("/"));
+  slots.cache = cache.get();
+  for (int task = 0; task < 2; ++task) {
+    const auto client = slots.another(server.url("/"));
+    const auto path = folder.path / ("task-" + std::to_string(task));
+    const Files files = loop.run(client->download(named("i"), path), std::chrono::seconds(120));
+    REQUIRE(files.ok());
+    CHECK(std::filesystem::file_size(files->front().path) == kSize);
+  }
+  CHECK(sent == kSize);
+}
+
+}  // namespace pn::storage
