@@ -168,7 +168,7 @@ class Extraction final {
     archive_read_support_filter_gzip(handle_.get());
     archive_read_support_filter_zstd(handle_.get());
     source_.emplace(*std::move(file), stop_);
-    const Result<void> attached = source_->attach(handle_.get());
+    Result<void> attached = source_->attach(handle_.get());
     if (!attached.ok()) return attached;
     if (form == Form::lone && !source_->filtered(handle_.get())) {
       return from_archive(

@@ -8,7 +8,6 @@
 #include <filesystem>
 #include <string_view>
 
-#include <limits.h>  // NOLINT(modernize-deprecated-headers): NAME_MAX
 #include <locale.h>
 
 namespace pn::storage {
@@ -16,6 +15,7 @@ namespace {
 
 /// Leaves room below PATH_MAX for the folder that it goes into.
 constexpr std::size_t kNameLimit = 2048;
+constexpr std::size_t kStepLimit = 255;  // NAME_MAX of every file system that we may meet
 
 Error refused(std::string_view name, std::string_view why) {
   return archive_refused("path", name, why);
@@ -39,7 +39,7 @@ Result<std::filesystem::path> archive_path(std::string_view name, std::size_t ma
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (step.empty() || step == ".") continue;
     if (step == "..") return refused(name, "\"..\" would leave the folder");
-    if (step.size() > NAME_MAX) return refused(name, "a part of its name is over 255 bytes");
+    if (step.size() > kStepLimit) return refused(name, "a part of its name is over 255 bytes");
     if (++depth > max_depth) return refused(name, "its folders are nested too deep");
     out /= step;
   }

@@ -21,6 +21,7 @@
 #include <archive.h>
 #include <lzma.h>
 #include <sys/stat.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 namespace pn::storage {

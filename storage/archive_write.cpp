@@ -190,7 +190,7 @@ Result<void> write_archive(const fs::path& path,
     if (!name.ok()) return std::move(name).error();
     names.push_back(*std::move(name));
   }
-  const Result<void> distinct = check_distinct(names);
+  Result<void> distinct = check_distinct(names);
   if (!distinct.ok()) return distinct;
 
   fs::path temporary = path;
