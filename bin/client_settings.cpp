@@ -106,9 +106,8 @@ ParsedClientSettings parse_client_settings(const Environment& environment) {
   settings.http.user_agent = "posenode";
   settings.http.allow_plain_http = read.flag("ALLOW_PLAIN_HTTP");
   settings.http.extra_ca_file = value_of(environment, "EXTRA_CA_FILE").value_or("");
-  const bool secure = settings.dms_base_url.scheme() == "https";
-  settings.http.proxy = secure ? proxy_of(environment, "HTTPS_PROXY", "https_proxy")
-                               : proxy_of(environment, "HTTP_PROXY", "http_proxy");
+  settings.http.https_proxy = proxy_of(environment, "HTTPS_PROXY", "https_proxy");
+  settings.http.http_proxy = proxy_of(environment, "HTTP_PROXY", "http_proxy");
   settings.http.no_proxy = proxy_of(environment, "NO_PROXY", "no_proxy");
   read.plain_allowed("DDS_BASE_URL", settings.dds_base_url, settings.http.allow_plain_http);
   read.plain_allowed("DMS_BASE_URL", settings.dms_base_url, settings.http.allow_plain_http);

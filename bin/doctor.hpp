@@ -86,18 +86,6 @@ Finding explain(std::string_view check,
                 std::string tried,
                 const Error& error,
                 const http::Url& url,
-                std::string_view setting,
-                bool proxied);
-
-/// Host and port of a proxy setting: "http://user:password@host:3128", "host:3128".
-struct HostPort {
-  std::string host;
-  std::string port;
-
-  friend bool operator==(const HostPort&, const HostPort&) = default;
-};
-HostPort proxy_address(std::string_view proxy);
-/// Whether `url` goes by the proxy of `options`: libcurl's rule, for what doctor says only.
-bool goes_by_proxy(const http::ClientOptions& options, const http::Url& url);
+                std::string_view setting);
 
 }  // namespace pn::bin::doctor

@@ -7,6 +7,7 @@
 #include "bin/doctor_report.hpp"
 #include "bin/first_connection.hpp"
 #include "http/client.hpp"
+#include "http/proxy.hpp"
 #include "http/types.hpp"
 #include "http/url.hpp"
 #include "node/config.hpp"
@@ -39,7 +40,7 @@ struct Resolved {
 };
 
 /// Blocks, and may hang for as long as the resolver's own time-outs.
-Resolved resolve(const HostPort& target) {
+Resolved resolve(const http::ProxyAddress& target) {
   Resolved out;
   addrinfo hints{};
   hints.ai_family = AF_UNSPEC;
@@ -81,7 +82,7 @@ Awaitable<Result<std::string>> connect_to(Patient& patient, std::vector<AddressT
 }
 
 struct Target {
-  HostPort at;
+  http::ProxyAddress at;  ///< of the proxy, or of the service itself
   bool proxy = false;
   std::string setting;  ///< what names it
   std::string shown;    ///< "dms.example:443", "the proxy 10.0.0.1:3128"
@@ -90,10 +91,11 @@ struct Target {
 Target target_of(const Patient& patient, const Service& service) {
   const http::ClientOptions options = node::client_options(patient.config);
   Target out;
-  out.proxy = goes_by_proxy(options, service.base);
+  const std::string& proxy = http::proxy_for(options, service.base);
+  out.proxy = !proxy.empty();
   out.setting = service.setting;
   if (out.proxy) {
-    out.at = proxy_address(options.proxy);
+    out.at = http::proxy_address(proxy);
     out.setting = service.base.scheme() == "https" ? "HTTPS_PROXY" : "HTTP_PROXY";
   } else {
     out.at = {.host = service.base.host(), .port = std::to_string(service.base.port())};
@@ -145,10 +147,6 @@ Finding answered(const Service& service,
   const std::string check = service.name + ".http";
   const std::string status = std::to_string(answer.status);
   const std::string got = "it answers " + status + (proxied ? ", by the proxy" : "");
-  if (answer.status == 407) {
-    const Error refused(ErrorKind::rejected, "curl_proxy", "HTTP 407");
-    return explain(check, tried, refused, service.base, service.setting, true);
-  }
   if (answer.status >= 300 && answer.status <= 399) {
     return failure(check,
                    Blame::configuration,
@@ -219,12 +217,8 @@ Awaitable<Reached> examine_service(Patient& patient, Service service) {
   const std::string tried = "GET " + request.url.str();
   const Result<http::Response> answer = co_await patient.http.send(std::move(request));
   if (!answer) {
-    patient.report.add(explain(service.name + ".http",
-                               tried,
-                               answer.error(),
-                               service.base,
-                               service.setting,
-                               target.proxy));
+    patient.report.add(
+        explain(service.name + ".http", tried, answer.error(), service.base, service.setting));
     co_return out;
   }
   Finding finding = answered(service, tried, *answer, target.proxy);

@@ -50,7 +50,8 @@ std::string seconds(std::chrono::seconds time, std::string_view zero) {
 }
 
 std::string proxy_of(const node::Config& config) {
-  return node::client_options(config).proxy.empty() ? "none" : "as configured";
+  const bool none = config.https_proxy.reveal().empty() && config.http_proxy.reveal().empty();
+  return none ? "none" : "as configured";
 }
 
 std::vector<FolderSpace> folders_of(const node::Config& config) {

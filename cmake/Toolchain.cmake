@@ -44,8 +44,13 @@ elseif(POSENODE_SANITIZE STREQUAL "thread")
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     add_compile_options(-Wno-tsan)  # Asio's fences
   endif()
+elseif(POSENODE_SANITIZE STREQUAL "fuzzer")
+  # Of clang only; what is in a test's program and what is libFuzzer's is told in tests/fuzz.
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+    -gline-tables-only)
+  add_link_options(-fsanitize=address,undefined)
 elseif(NOT POSENODE_SANITIZE STREQUAL "")
-  message(FATAL_ERROR "POSENODE_SANITIZE is '${POSENODE_SANITIZE}'; it may be empty, address or thread")
+  message(FATAL_ERROR "POSENODE_SANITIZE is '${POSENODE_SANITIZE}'; it may be empty, address, thread or fuzzer")
 endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Debug")
   add_compile_options(-gsplit-dwarf)

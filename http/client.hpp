@@ -60,10 +60,12 @@ class HttpClient {
 
 struct ClientOptions {
   std::string user_agent = "posenode";
-  /// "" = the environment's proxy variables are NOT read here: bin passes what it read.
-  std::string proxy{};          ///< "http://user:password@host:port" for https and http
-  std::string no_proxy{};       ///< comma list of hosts, suffixes and CIDRs; "*" = none is proxied
-  std::string extra_ca_file{};  ///< PEM, added to the system's bundle
+  /// "http://user:password@host:port", for URLs of this scheme; "" = none. The environment's
+  /// variables are NOT read here: bin passes what it read.
+  std::string https_proxy{};
+  std::string http_proxy{};
+  std::string no_proxy{};         ///< who is asked directly all the same (proxy.hpp)
+  std::string extra_ca_file{};    ///< PEM, trusted besides the system's, of servers and proxies
   bool allow_plain_http = false;  ///< http:// to other hosts than loopback
   /// Not empty: every request goes to this Unix socket, whatever host its URL names. At most 107
   /// bytes (unix_socket.hpp).

@@ -109,7 +109,7 @@ Awaitable<Result<Response>> CurlClient::send(Request request) {
 }
 
 /// Empty when libcurl can make something of it. The text may hold a password: it is not repeated.
-std::optional<Error> check_proxy(const std::string& proxy) {
+std::optional<Error> check_proxy(std::string_view setting, const std::string& proxy) {
   if (proxy.empty()) return std::nullopt;
   const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), &curl_url_cleanup);
   const CURLUcode code = curl_url_set(
@@ -117,14 +117,16 @@ std::optional<Error> check_proxy(const std::string& proxy) {
   if (code == CURLUE_OK) return std::nullopt;
   return Error(ErrorKind::rejected,
                "proxy_syntax",
-               std::string("the proxy is no URL such as http://user:password@host:port: ") +
-                   curl_url_strerror(code));
+               std::string(setting) +
+                   " is no URL such as http://user:password@host:port: " + curl_url_strerror(code));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<HttpClient>> make_http_client(Executor executor, ClientOptions options) {
-  if (std::optional<Error> fault = check_proxy(options.proxy)) return *std::move(fault);
+  std::optional<Error> fault = check_proxy("HTTPS_PROXY", options.https_proxy);
+  if (!fault) fault = check_proxy("HTTP_PROXY", options.http_proxy);
+  if (fault) return *std::move(fault);
   CurlSettings settings;
   settings.options = std::move(options);
   if (!settings.options.extra_ca_file.empty()) {

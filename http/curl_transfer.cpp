@@ -4,6 +4,7 @@
 #include "http/client.hpp"
 #include "http/curl_error.hpp"
 #include "http/curl_loop.hpp"
+#include "http/proxy.hpp"
 #include "http/types.hpp"
 
 #include <algorithm>
@@ -116,9 +117,10 @@ void CurlTransfer::set_connection_options(const Request& request) {
   if (request.source != nullptr) curl_easy_setopt(easy_, CURLOPT_UPLOAD_BUFFERSIZE, kStreamSend);
 
   // Set even when empty: else libcurl reads the environment's variables itself.
-  curl_easy_setopt(easy_, CURLOPT_PROXY, options.proxy.c_str());
-  const char* no_proxy = request.url.is_loopback() ? "*" : options.no_proxy.c_str();
-  curl_easy_setopt(easy_, CURLOPT_NOPROXY, no_proxy);
+  const std::string& proxy = proxy_for(options, request.url);
+  proxy_ = proxy;
+  curl_easy_setopt(easy_, CURLOPT_PROXY, proxy.c_str());
+  curl_easy_setopt(easy_, CURLOPT_NOPROXY, "");
   curl_easy_setopt(easy_, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   if (!options.unix_socket.empty()) {
     curl_easy_setopt(easy_, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
@@ -350,10 +352,21 @@ Result<Response> CurlTransfer::answer() {
   if (failure_) return *std::move(failure_);
   // A connection that closes between two header lines is a success to libcurl 7.88.
   if (curl_code_ == CURLE_OK && !headers_ended_) curl_code_ = CURLE_GOT_NOTHING;
-  if (curl_code_ == CURLE_OK || cut_) return std::move(response_);
   const Url& url = request_->url;
-  const std::string what = std::string(name(request_->method)) + " " + url.origin() + url.path();
-  return from_curl(curl_code_, what, curl_said_.data());
+  const auto what = [&] {
+    return std::string(name(request_->method)) + " " + url.origin() + url.path();
+  };
+  if (!proxy_.empty()) {
+    long tunnel_status = 0;
+    curl_easy_getinfo(easy_, CURLINFO_HTTP_CONNECTCODE, &tunnel_status);
+    const ProxyOutcome outcome{.curl_code = cut_ ? 0 : curl_code_,
+                               .tunnel_status = static_cast<int>(tunnel_status),
+                               .status = response_.status};
+    std::optional<Error> fault = from_proxy(proxy_, url, outcome, what(), curl_said_.data());
+    if (fault) return *std::move(fault);
+  }
+  if (curl_code_ == CURLE_OK || cut_) return std::move(response_);
+  return from_curl(curl_code_, what(), curl_said_.data());
 }
 
 }  // namespace pn::http

@@ -93,6 +93,7 @@ class CurlTransfer final : private CurlLoop::Waiter {
 
   // of one exchange
   const Request* request_ = nullptr;
+  std::string_view proxy_;  ///< empty: directly; a part of the settings
   std::unique_ptr<Lists> lists_;
   Response response_;
   std::optional<Error> failure_;

@@ -245,10 +245,8 @@ ParsedConfig parse_config(const Environment& environment, const Host& host) {
 http::ClientOptions client_options(const Config& config) {
   http::ClientOptions options;
   options.user_agent = "posenode/" + config.node_version;
-  // One proxy serves a client; what the node talks to is all https, or all http on a private
-  // network.
-  options.proxy = config.dms_base_url.scheme() == "https" ? config.https_proxy.reveal()
-                                                          : config.http_proxy.reveal();
+  options.https_proxy = config.https_proxy.reveal();
+  options.http_proxy = config.http_proxy.reveal();
   options.no_proxy = config.no_proxy;
   options.extra_ca_file = config.extra_ca_file.string();
   options.allow_plain_http = config.allow_plain_http;

@@ -2,15 +2,16 @@
 
 #include "base/file.hpp"
 #include "base/result.hpp"
-#include "storage/file_body.hpp"
+#include "storage/archive_error.hpp"
+#include "storage/archive_names.hpp"
+#include "storage/archive_source.hpp"
 
-#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -19,55 +20,16 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <locale.h>
 #include <sys/stat.h>
 
 namespace pn::storage {
 
 namespace fs = std::filesystem;
 
-Error from_archive(int error_number, std::string_view said, std::string_view what) {
-  const std::string detail =
-      std::string(what) + ": " + (said.empty() ? "it cannot be read" : std::string(said));
-  switch (error_number) {
-    case ENOSPC:
-    case EDQUOT:
-    case ENOENT:
-    case EACCES:
-    case EPERM:
-    case EIO:
-      return from_errno(error_number, what);
-    case ENOMEM:
-      return {ErrorKind::internal, "archive_memory", detail};
-    case EINVAL:  // what libarchive says when it was called wrongly
-      return {ErrorKind::internal, "archive_misuse", detail};
-    default:
-      return {ErrorKind::corrupt, "archive_damaged", detail};
-  }
-}
-
 namespace {
 
 constexpr std::size_t kBlock = 256 * 1024;
 constexpr std::uint64_t kRatioFrom = 64 * 1024 * 1024;
-
-struct Free {
-  void operator()(archive* handle) const { archive_free(handle); }
-  void operator()(archive_entry* entry) const { archive_entry_free(entry); }
-};
-
-Error from_handle(archive* handle, std::string_view what) {
-  const char* said = archive_error_string(handle);
-  return from_archive(archive_errno(handle), said == nullptr ? "" : said, what);
-}
-
-Error refused(std::string_view code, std::string_view entry, std::string_view why) {
-  return {ErrorKind::rejected,
-          "archive_" + std::string(code),
-          "archive entry " + std::string(entry.substr(0, 200)) + ": " + std::string(why)};
-}
-
-Error stopped() { return {ErrorKind::retry, "stopped", "stopped on request"}; }
 
 /// What has been made of an archive, for the case that it must go again.
 class Undo final {
@@ -115,49 +77,6 @@ class Undo final {
   std::vector<fs::path> folders_;
 };
 
-/// The entry's path below the folder; empty for the folder itself ("./").
-Result<fs::path> safe_path(std::string_view name, std::size_t max_depth) {
-  if (name.empty()) return refused("path", "?", "it has no readable name");
-  if (name.starts_with('/')) return refused("path", name, "absolute paths are not accepted");
-  if (name.find('\\') != std::string_view::npos) {
-    return refused("path", name, "backslashes are not accepted; use \"/\" between folders");
-  }
-  fs::path out;
-  std::size_t depth = 0;
-  std::string_view rest = name;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('/'), rest.size());
-    const std::string_view step = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    if (step.empty() || step == ".") continue;
-    if (step == "..") return refused("path", name, "\"..\" would leave the folder");
-    if (++depth > max_depth) return refused("path", name, "its folders are nested too deep");
-    out /= step;
-  }
-  return out;
-}
-
-/// While it lives, names are UTF-8 on this thread: libarchive goes by the thread's locale, and in
-/// that of a program which sets none it has no name for "Köln/". Not setlocale(), which would
-/// change every thread's numbers and messages too.
-class Utf8Names final {
- public:
-  Utf8Names() : utf8_(::newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)) {
-    if (utf8_ != nullptr) before_ = ::uselocale(utf8_);
-  }
-  ~Utf8Names() {
-    if (utf8_ == nullptr) return;
-    ::uselocale(before_);
-    ::freelocale(utf8_);
-  }
-  Utf8Names(const Utf8Names&) = delete;
-  Utf8Names& operator=(const Utf8Names&) = delete;
-
- private:
-  locale_t utf8_;
-  locale_t before_ = nullptr;
-};
-
 /// A name that cannot be read costs its name, not the whole archive.
 std::string name_of(archive_entry* entry, std::uint64_t number) {
   const char* name = archive_entry_pathname_utf8(entry);
@@ -171,16 +90,55 @@ bool is_link(archive_entry* entry) {
          archive_entry_symlink_utf8(entry) != nullptr;
 }
 
+/// "scan.csv" of "scan.csv.gz": how the one file in it is called. Empty where the name says that
+/// there is an archive in it.
+std::string packed_file_name(const fs::path& source) {
+  const fs::path suffix = source.extension();
+  if (suffix != ".gz" && suffix != ".xz" && suffix != ".zst") return {};
+  const fs::path stem = source.stem();
+  return stem.extension() == ".tar" ? std::string() : stem.string();
+}
+
+/// How a zip's entry is packed, in libarchive's words ("ZIP 2.0 (deflation)"). The other methods
+/// (LZMA, xz, PPMd) let an entry ask for any amount of memory.
+bool bounded_method(archive* handle) {
+  if ((archive_format(handle) & ARCHIVE_FORMAT_BASE_MASK) != ARCHIVE_FORMAT_ZIP) return true;
+  const std::string_view name = archive_format_name(handle);
+  for (const char* known : {"(uncompressed)", "(deflation)", "(bzip)", "(zstd)"}) {
+    if (name.ends_with(known)) return true;
+  }
+  return false;
+}
+
 class Extraction final {
  public:
-  Extraction(const fs::path& source,
+  Extraction(const fs::path& path,
              const fs::path& folder,
              const ExtractLimits& limits,
              const std::atomic<bool>& stop)
-      : source_(source), folder_(folder), limits_(limits), stop_(stop) {}
+      : path_(path),
+        folder_(folder),
+        limits_(limits),
+        stop_(stop),
+        lone_file_(packed_file_name(path)) {}
 
   Result<Extracted> run() {
-    Result<void> done = open();
+    Result<void> done = read(Form::archive);
+    // Zeros are an archive of nothing to libarchive, and other content is none at all.
+    const bool nothing = entries_ == 0 && (done.ok() || done.error().code == "archive_damaged");
+    if (nothing && !lone_file_.empty()) done = read(Form::lone);
+    if (!done.ok()) return done.error();
+    undo_.keep();
+    return std::move(out_);
+  }
+
+ private:
+  enum class Form { archive, lone };
+
+  [[nodiscard]] Result<void> damaged() const { return source_->failure(handle_.get()); }
+
+  Result<void> read(Form form) {
+    Result<void> done = open(form);
     while (done.ok()) {
       archive_entry* entry = nullptr;
       const int code = archive_read_next_header(handle_.get(), &entry);
@@ -188,140 +146,117 @@ class Extraction final {
       // A warning is about attributes that we do not restore.
       done = code < ARCHIVE_WARN ? damaged() : take(entry);
     }
-    if (!done.ok()) return done.error();
-    undo_.keep();
-    return std::move(out_);
+    if (done.ok() && archive_format(handle_.get()) == ARCHIVE_FORMAT_EMPTY) {  // packed nothing
+      const Result<UniqueFd> made = create(lone_file_, lone_file_);
+      if (!made.ok()) done = made.error();
+    }
+    return done;
   }
 
- private:
-  [[nodiscard]] Result<void> damaged() const {
-    return from_handle(handle_.get(), source_.filename().string());
-  }
-
-  Result<void> open() {
-    std::error_code failed;
-    packed_ = fs::file_size(source_, failed);
-    if (failed) return from_errno(failed.value(), "cannot open " + source_.string());
+  Result<void> open(Form form) {
+    Result<ArchiveFile> file = ArchiveFile::open(path_);
+    if (!file.ok()) return std::move(file).error();
     handle_.reset(archive_read_new());
     if (!handle_) return Error(ErrorKind::internal, "archive_memory", "out of memory");
-    archive_read_support_format_zip(handle_.get());
-    archive_read_support_format_tar(handle_.get());
+    if (form == Form::archive) {
+      archive_read_support_format_zip(handle_.get());
+      archive_read_support_format_tar(handle_.get());
+    } else {
+      archive_read_support_format_raw(handle_.get());
+      archive_read_support_format_empty(handle_.get());
+    }
     archive_read_support_filter_gzip(handle_.get());
-    archive_read_support_filter_xz(handle_.get());
     archive_read_support_filter_zstd(handle_.get());
-    if (archive_read_open_filename(handle_.get(), source_.c_str(), kBlock) != ARCHIVE_OK) {
-      return damaged();
+    source_.emplace(*std::move(file), stop_);
+    Result<void> attached = source_->attach(handle_.get());
+    if (!attached.ok()) return attached;
+    if (form == Form::lone && !source_->filtered(handle_.get())) {
+      return from_archive(
+          -1, "it is not packed, as its name says it is", path_.filename().string());
     }
     return undo_.make_folders_below(folder_, {});
   }
 
   Result<void> take(archive_entry* entry) {
-    const std::string name = name_of(entry, ++entries_);
-    if (stop_) return stopped();
+    const bool lone = archive_format(handle_.get()) == ARCHIVE_FORMAT_RAW;
+    const std::string name = lone ? lone_file_ : name_of(entry, entries_ + 1);
+    source_->account(out_.bytes, ++entries_);
+    if (stop_) return archive_stopped();
     if (entries_ > limits_.max_entries) {
-      return refused("entries", name, "there are more entries than allowed");
+      return archive_refused("entries", name, "there are more entries than allowed");
     }
     if (archive_entry_is_encrypted(entry) != 0) {
-      return refused("encrypted", name, "encrypted archives are not accepted");
+      return archive_refused("encrypted", name, "encrypted archives are not accepted");
     }
-    const Result<fs::path> path = safe_path(name, limits_.max_depth);
+    const Result<fs::path> path = archive_path(name, limits_.max_depth);
     if (!path.ok()) return path.error();
     if (is_link(entry)) {
-      return refused("link", name, "links are not accepted; pack the files themselves");
+      return archive_refused("link", name, "links are not accepted; pack the files themselves");
     }
     const auto type = archive_entry_filetype(entry);
     if (type == AE_IFDIR) return undo_.make_folders_below(folder_, *path);
     if (type != AE_IFREG || path->empty()) {
-      return refused("type", name, "only regular files and folders are accepted");
+      return archive_refused("type", name, "only regular files and folders are accepted");
+    }
+    if (!bounded_method(handle_.get())) {
+      return archive_refused("method", name, "only stored and deflated entries are accepted");
     }
     return write(name, *path);
   }
 
-  Result<void> write(const std::string& name, const fs::path& relative) {
-    Result<void> folders = undo_.make_folders_below(folder_, relative.parent_path());
-    if (!folders.ok()) return folders;
+  /// Makes the entry's file: never through a link, never over one that is there.
+  Result<UniqueFd> create(const std::string& name, const fs::path& relative) {
+    const Result<void> folders = undo_.make_folders_below(folder_, relative.parent_path());
+    if (!folders.ok()) return folders.error();
     const fs::path path = folder_ / relative;
-    Result<UniqueFd> fd = create_new(path);  // never through a link, never over a file
-    if (!fd.ok()) {
-      std::error_code ignored;
-      if (fs::exists(path, ignored)) return refused("duplicate", name, "the name is there twice");
-      return std::move(fd).error();
+    Result<UniqueFd> fd = create_new(path);
+    if (fd.ok()) {
+      undo_.file(path);
+      out_.files.push_back(path);
+      return fd;
     }
-    undo_.file(path);
+    std::error_code ignored;
+    if (!fs::exists(path, ignored)) return fd;
+    return archive_refused("duplicate", name, "the name is there twice");
+  }
+
+  Result<void> write(const std::string& name, const fs::path& relative) {
+    const Result<UniqueFd> fd = create(name, relative);
+    if (!fd.ok()) return fd.error();
     for (;;) {
-      if (stop_) return stopped();
+      if (stop_) return archive_stopped();
       const la_ssize_t got = archive_read_data(handle_.get(), block_.data(), block_.size());
       if (got == ARCHIVE_RETRY) continue;
       if (got < 0) return damaged();
       if (got == 0) break;
       out_.bytes += static_cast<std::uint64_t>(got);
+      source_->account(out_.bytes, entries_);
       if (out_.bytes > limits_.max_bytes) {
-        return refused("bytes", name, "the archive holds more bytes than allowed");
+        return archive_refused("bytes", name, "the archive holds more bytes than allowed");
       }
-      if (out_.bytes > kRatioFrom && out_.bytes / limits_.max_ratio > packed_) {
-        return refused(
+      if (out_.bytes > kRatioFrom && out_.bytes / limits_.max_ratio > source_->packed()) {
+        return archive_refused(
             "bomb", name, "the archive unpacks to a multiple of its size that no photos do");
       }
       const std::string_view bytes(block_.data(), static_cast<std::size_t>(got));
       const Result<void> written = write_all(fd->get(), bytes);
-      if (!written.ok()) return within(path.string(), written.error());
+      if (!written.ok()) return within((folder_ / relative).string(), written.error());
     }
-    out_.files.push_back(path);
     return {};
   }
 
-  const fs::path& source_;
+  const fs::path& path_;
   const fs::path& folder_;
   const ExtractLimits& limits_;
   const std::atomic<bool>& stop_;
-  std::unique_ptr<archive, Free> handle_;
-  std::uint64_t packed_ = 0;
+  const std::string lone_file_;  ///< what a packed file that is no archive becomes; may be empty
+  std::optional<ArchiveSource> source_;
+  ArchiveHandle handle_;
   std::uint64_t entries_ = 0;
   std::string block_ = std::string(kBlock, '\0');
   Extracted out_;
   Undo undo_;
 };
-
-Result<void> add_to_zip(archive* zip, const ZipEntry& item, const std::atomic<bool>& stop) {
-  Result<Content> content = Content::of_file(item.file);
-  if (!content.ok()) return std::move(content).error();
-  const std::unique_ptr<archive_entry, Free> entry(archive_entry_new());
-  archive_entry_set_pathname(entry.get(), item.name.c_str());
-  archive_entry_set_filetype(entry.get(), AE_IFREG);
-  archive_entry_set_perm(entry.get(), 0644);
-  archive_entry_set_size(entry.get(), static_cast<la_int64_t>(content->size()));
-  archive_entry_set_mtime(entry.get(), 0, 0);
-  if (archive_write_header(zip, entry.get()) != ARCHIVE_OK) return from_handle(zip, item.name);
-  std::string block(kBlock, '\0');
-  for (std::uint64_t at = 0; at < content->size();) {
-    if (stop) return stopped();
-    const Result<std::size_t> got = content->read(at, block);
-    if (!got.ok()) return got.error();
-    if (archive_write_data(zip, block.data(), *got) != static_cast<la_ssize_t>(*got)) {
-      return from_handle(zip, item.name);
-    }
-    at += *got;
-  }
-  return {};
-}
-
-Result<void> write_zip(const fs::path& path,
-                       const std::vector<ZipEntry>& entries,
-                       const std::atomic<bool>& stop) {
-  const std::unique_ptr<archive, Free> zip(archive_write_new());
-  if (!zip) return Error(ErrorKind::internal, "archive_memory", "out of memory");
-  archive_write_set_format_zip(zip.get());
-  archive_write_zip_set_compression_store(zip.get());
-  if (archive_write_open_filename(zip.get(), path.c_str()) != ARCHIVE_OK) {
-    return from_handle(zip.get(), path.string());
-  }
-  for (const ZipEntry& entry : entries) {
-    const Result<void> added = add_to_zip(zip.get(), entry, stop);
-    if (!added.ok()) return added;
-  }
-  if (archive_write_close(zip.get()) != ARCHIVE_OK) return from_handle(zip.get(), path.string());
-  return {};
-}
 
 }  // namespace
 
@@ -332,21 +267,6 @@ Result<Extracted> extract(const fs::path& archive,
   const Utf8Names names;
   Extraction extraction(archive, folder, limits, stop);
   return extraction.run();
-}
-
-Result<void> write_stored_zip(const fs::path& path,
-                              const std::vector<ZipEntry>& entries,
-                              const std::atomic<bool>& stop) {
-  fs::path temporary = path;
-  temporary += ".part";
-  std::error_code failed;
-  Result<void> done = write_zip(temporary, entries, stop);
-  if (done.ok()) {
-    fs::rename(temporary, path, failed);
-    if (failed) done = from_errno(failed.value(), "cannot rename an archive to " + path.string());
-  }
-  if (!done.ok()) fs::remove(temporary, failed);
-  return done;
 }
 
 }  // namespace pn::storage

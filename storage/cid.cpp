@@ -85,7 +85,10 @@ Result<DataQuery> from_url(const Cid& cid,
   if (without_slash(rest).empty()) return from_query(cid, url.query());
 
   const std::optional<std::string> id = percent_decode(without_slash(rest.substr(1)));
-  if (!rest.starts_with('/') || !id || !is_data_name(*id)) {
+  // Several ids are asked for with commas between them: one that holds a comma would be two others.
+  const bool sound =
+      rest.starts_with('/') && id && is_data_name(*id) && id->find(',') == std::string::npos;
+  if (!sound) {
     return malformed(cid, "a URL must look like .../api/v1/domains/{domain}/data/{id}");
   }
   DataQuery out;

@@ -14,7 +14,7 @@
 #include "runners/sfm/report.hpp"
 #include "runners/sfm/run.hpp"
 #include "runners/task_context.hpp"
-#include "storage/archive.hpp"
+#include "storage/archive_write.hpp"
 #include "storage/ports.hpp"
 
 #include <array>
@@ -60,7 +60,7 @@ Result<void> write_model_zip(const fs::path& out,
   Result<void> made = make_folders(folder, 0700);
   if (!made) return made;
   const ModelFiles files = serialise(model);
-  std::vector<storage::ZipEntry> entries;
+  std::vector<storage::ArchiveEntry> entries;
   for (const auto& [name, bytes] : {std::pair("cameras.bin", &files.cameras),
                                     std::pair("images.bin", &files.images),
                                     std::pair("points3D.bin", &files.points)}) {
@@ -68,7 +68,8 @@ Result<void> write_model_zip(const fs::path& out,
     if (!written) return written;
     entries.push_back({name, folder / name});
   }
-  return storage::write_stored_zip(out / "model.zip", entries, stop);
+  return storage::write_archive(
+      out / "model.zip", storage::ArchiveFormat::zip_stored, entries, stop);
 }
 
 Result<std::string> draw(const Model& model, const fs::path& photos, const std::string& caption) {

@@ -4,7 +4,6 @@
 #include "base/result.hpp"
 #include "bin/doctor.hpp"
 #include "bin/terminal.hpp"
-#include "http/client.hpp"
 #include "http/url.hpp"
 
 #include <chrono>
@@ -76,91 +75,42 @@ TEST_CASE("doctor: what TLS and proxies say becomes a remedy", "[bin][doctor]") 
   struct Row {
     const char* code;
     const char* detail;
-    bool proxied;
     const char* remedy;
     Blame blame;
   };
   const auto row = GENERATE(values<Row>({
-      {"curl_certificate",
-       "x: self-signed certificate",
-       false,
-       "EXTRA_CA_FILE",
-       Blame::configuration},
-      {"curl_certificate", "x: certificate has expired", false, "tell the host", Blame::temporary},
-      {"curl_certificate",
-       "certificate is not yet valid",
-       false,
-       "clock is behind",
-       Blame::configuration},
+      {"curl_certificate", "x: self-signed certificate", "EXTRA_CA_FILE", Blame::configuration},
+      {"curl_certificate", "x: certificate has expired", "tell the host", Blame::temporary},
+      {"curl_certificate", "certificate is not yet valid", "clock is behind", Blame::configuration},
       {"curl_certificate",
        "SSL: no alternative certificate subject name matches",
-       false,
        "name that the certificate has",
        Blame::configuration},
       {"curl_certificate",
        "unable to get local issuer certificate",
-       false,
        "ca-certificates",
        Blame::configuration},
-      {"curl_tls",
-       "wrong version number",
-       false,
-       "http:// into DDS_BASE_URL",
-       Blame::configuration},
-      {"curl_connect",
-       "CONNECT tunnel failed, response 407",
-       true,
-       "password into HTTPS_PROXY",
-       Blame::configuration},
-      {"curl_connection_lost",
-       "Received HTTP code 407 from proxy after CONNECT",
-       true,
-       "password into HTTPS_PROXY",
-       Blame::configuration},
-      {"curl_connect", "Connection refused", true, "check HTTPS_PROXY", Blame::configuration},
-      {"curl_connect", "Connection refused", false, "check DDS_BASE_URL", Blame::temporary},
-      {"curl_timeout", "it took too long", false, "firewall", Blame::temporary},
-      {"plain_http", "x", false, "ALLOW_PLAIN_HTTP", Blame::configuration},
-      {"something_new", "x", false, "check DDS_BASE_URL", Blame::temporary},
+      {"curl_tls", "wrong version number", "http:// into DDS_BASE_URL", Blame::configuration},
+      {"proxy_auth", "x", "password into HTTPS_PROXY", Blame::configuration},
+      {"proxy_connect", "Connection refused", "check HTTPS_PROXY", Blame::configuration},
+      {"proxy_refused", "answered 403", "let who runs the proxy", Blame::configuration},
+      {"proxy_certificate", "self-signed", "in EXTRA_CA_FILE", Blame::configuration},
+      {"proxy_tls", "wrong version", "http:// into HTTPS_PROXY", Blame::configuration},
+      {"curl_resolve_proxy", "x", "correct HTTPS_PROXY", Blame::configuration},
+      {"curl_connect", "Connection refused", "check DDS_BASE_URL", Blame::temporary},
+      {"curl_timeout", "it took too long", "firewall", Blame::temporary},
+      {"plain_http", "x", "ALLOW_PLAIN_HTTP", Blame::configuration},
+      {"something_new", "x", "check DDS_BASE_URL", Blame::temporary},
   }));
   INFO(row.detail);
   const Error error(ErrorKind::retry, row.code, row.detail);
   const Finding finding =
-      explain("dds.http", "GET", error, url("https://dds.example"), "DDS_BASE_URL", row.proxied);
+      explain("dds.http", "GET", error, url("https://dds.example"), "DDS_BASE_URL");
   CHECK(finding.verdict == Verdict::fail);
   CHECK(finding.blame == row.blame);
   REQUIRE(finding.remedies.size() == 1);
   CHECK_THAT(finding.remedies.front(), Catch::Contains(row.remedy));
   CHECK(finding.remedies.front().find('{') == std::string::npos);
-}
-
-TEST_CASE("doctor: a proxy's address is read as libcurl does", "[bin][doctor]") {
-  CHECK(proxy_address("http://me:pass%40word@p.example:3128/") == HostPort{"p.example", "3128"});
-  CHECK(proxy_address("p:8080") == HostPort{"p", "8080"});
-  CHECK(proxy_address("socks5h://[::1]:9") == HostPort{"::1", "9"});
-  CHECK(proxy_address("http://p") == HostPort{"p", "1080"});
-  CHECK(proxy_address("https://p") == HostPort{"p", "443"});
-}
-
-TEST_CASE("doctor: whether a proxy is in between", "[bin][doctor]") {
-  const auto [host, no_proxy, proxied] = GENERATE(table<const char*, const char*, bool>({
-      {"dds.example", "", true},
-      {"127.0.0.1", "", false},
-      {"localhost", "", false},
-      {"dds.example", "*", false},
-      {"dds.example", "x, .EXAMPLE", false},
-      {"dds.example", "dds.example", false},
-      {"xdds.example", "dds.example", true},
-      {"192.0.2.7", "192.0.2.0/24", false},
-      {"192.0.3.7", "192.0.2.0/24", true},
-  }));
-  http::ClientOptions options;
-  options.proxy = "http://p:1";
-  options.no_proxy = no_proxy;
-  INFO(host << " with " << no_proxy);
-  CHECK(goes_by_proxy(options, url(("https://" + std::string(host)).c_str())) == proxied);
-  options.proxy = "";
-  CHECK_FALSE(goes_by_proxy(options, url("https://dds.example")));
 }
 
 TEST_CASE("doctor: a clock that is off is told, and which way", "[bin][doctor]") {

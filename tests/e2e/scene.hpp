@@ -38,6 +38,7 @@ struct Scene {
   SystemClock clock;
   FakeMarketplace market{context.get_executor(), clock};
   std::optional<FaultProxy> proxy;  ///< before the domain server
+  std::string domain_server_url;    ///< as the lease has it; empty: the proxy's
   TempFolder folder;
   asio::cancellation_signal over;
   bool market_done = false;
@@ -63,8 +64,8 @@ struct Scene {
   void start(const std::string& task_meta,
              std::vector<std::string> command = {POSENODE_BINARY, "run"},
              const std::map<std::string, std::string>& more = {}) {
-    market.offer(
-        "t1", Json{{"domain_server_url", proxy->url()}}, Json{{"meta", *parse_json(task_meta)}});
+    const std::string url = domain_server_url.empty() ? proxy->url() : domain_server_url;
+    market.offer("t1", Json{{"domain_server_url", url}}, Json{{"meta", *parse_json(task_meta)}});
     std::map<std::string, std::string> settings{{"PATH", "/usr/bin:/bin"},
                                                 {"SFM_COLMAP", "/nonexistent/colmap"},
                                                 {"ENABLE_NOOP", "true"},

@@ -460,15 +460,12 @@ TEST_CASE("config: where the state lives by default", "[node][config]") {
   CHECK(parse_config(environment, host()).config.state_dir == "/x/posenode");
 }
 
-TEST_CASE("config: proxies are read in lower case too, and chosen by what is talked to",
-          "[node][config]") {
+TEST_CASE("config: proxies are read in lower case too", "[node][config]") {
   const ParsedConfig parsed =
       with({{"https_proxy", "http://low:1"}, {"HTTP_PROXY", "http://plain:2"}});
   REQUIRE(parsed.faults.empty());
-  CHECK(client_options(parsed.config).proxy == "http://low:1");
-  const ParsedConfig plain =
-      with({{"DMS_BASE_URL", "http://127.0.0.1/v1"}, {"HTTP_PROXY", "http://plain:2"}});
-  CHECK(client_options(plain.config).proxy == "http://plain:2");
+  CHECK(client_options(parsed.config).https_proxy == "http://low:1");
+  CHECK(client_options(parsed.config).http_proxy == "http://plain:2");
 }
 
 TEST_CASE("settings: each row says what it is for and what is allowed", "[node][config]") {

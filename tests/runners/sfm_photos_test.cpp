@@ -2,7 +2,7 @@
 #include "base/result.hpp"
 #include "runners/sfm/image_io.hpp"
 #include "runners/sfm/photos.hpp"
-#include "storage/archive.hpp"
+#include "storage/archive_write.hpp"
 #include "storage/ports.hpp"
 #include "tests/runners/sfm_support.hpp"
 #include "tests/support/temp_folder.hpp"
@@ -41,14 +41,15 @@ struct Folder {
   }
   void add_zip(const std::string& name,
                const std::vector<std::pair<std::string, std::string>>& files) {
-    std::vector<storage::ZipEntry> entries;
+    std::vector<storage::ArchiveEntry> entries;
     for (const auto& [entry, bytes] : files) {
       const fs::path at = path / "packed" / std::to_string(entries.size());
       write_bytes(at, bytes);
       entries.push_back({entry, at});
     }
     const std::atomic<bool> stop{false};
-    REQUIRE(storage::write_stored_zip(path / "made.zip", entries, stop));
+    REQUIRE(storage::write_archive(
+        path / "made.zip", storage::ArchiveFormat::zip_stored, entries, stop));
     add(name, *read_file(path / "made.zip", 1 << 20));
   }
   Result<PhotoSet> collect(bool stopped = false) {

@@ -8,7 +8,7 @@
 #include "runners/runner.hpp"
 #include "runners/sfm/colmap_model.hpp"
 #include "runners/sfm/sfm.hpp"
-#include "storage/archive.hpp"
+#include "storage/archive_write.hpp"
 #include "storage/ports.hpp"
 #include "tests/runners/sfm_support.hpp"
 #include "tests/support/fake_task.hpp"
@@ -272,7 +272,8 @@ TEST_CASE("sfm: cancellation stops the unpacking of photos", "[runners][sfm][mt]
   const auto zip = fixture.task.root() / "photos.zip";
   const auto photo = fixture.task.root() / "photo0.pgm";
   const std::atomic<bool> no{false};
-  REQUIRE(storage::write_stored_zip(zip, {{"zipped.pgm", photo}}, no));
+  REQUIRE(
+      storage::write_archive(zip, storage::ArchiveFormat::zip_stored, {{"zipped.pgm", photo}}, no));
   fixture.task.add_input(zip);
   // Both threads of the pool are held, so that the cancellation comes before the work.
   std::promise<void> release;

@@ -114,6 +114,7 @@ TEST_CASE("cid: what names nothing is refused", "[storage][cid]") {
                                    "/api/v1/domains/dom-1/data/",
                                    "/api/v1/domains/dom-1/data/x/y",
                                    "/api/v1/domains/dom-1/data/x%2Fy",
+                                   "/api/v1/domains/dom-1/data/x%2Cy",
                                    "/api/v1/domains/dom-1/data?data_type=x",
                                    "/api/v1/domains/dom-1/data?name=a%2Fb",
                                    "//ds.example.org/api/v1/domains/dom-1/data/x",
