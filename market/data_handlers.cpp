@@ -1,5 +1,4 @@
 #include "base/awaitable.hpp"
-#include "base/encoding.hpp"
 #include "base/ids.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
@@ -73,9 +72,7 @@ http::ServerResponse raw_head(const http::ServerRequest& request,
     return response;
   }
   response.headers.add("Content-Type", "application/octet-stream");
-  const auto digest = from_hex(item.blob.sha256).value_or(std::vector<unsigned char>());
-  const std::string encoded =
-      "sha-256=:" + to_base64(std::string(digest.begin(), digest.end())) + ":";
+  const std::string encoded = digest_field(item.blob);
   // RFC 9530: Content-Digest is of what this answer carries, Repr-Digest of the whole.
   response.headers.add("Repr-Digest", encoded);
   if (range.kind == RangeKind::whole) {

@@ -1,8 +1,10 @@
 #include "market/data_types.hpp"
 
+#include "base/encoding.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
+#include "market/blob_store.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -60,6 +62,11 @@ std::uint64_t part_size_for(std::optional<std::uint64_t> size) {
   return std::max(kPartSize, (least + kMiB - 1) / kMiB * kMiB);
 }
 
+std::string digest_field(const StoredBlob& blob) {
+  const auto digest = from_hex(blob.sha256).value_or(std::vector<unsigned char>());
+  return "sha-256=:" + to_base64(std::string(digest.begin(), digest.end())) + ":";
+}
+
 Json metadata_json(const DataItem& item) {
   return {{"id", item.id.str()},
           {"domain_id", item.domain.str()},
@@ -67,7 +74,8 @@ Json metadata_json(const DataItem& item) {
           {"data_type", item.data_type},
           {"size", item.blob.size},
           {"created_at", format_rfc3339(item.created)},
-          {"updated_at", format_rfc3339(item.updated)}};
+          {"updated_at", format_rfc3339(item.updated)},
+          {"digest", digest_field(item.blob)}};
 }
 
 Result<NewUpload> parse_new_upload(const Json& body) {

@@ -66,7 +66,11 @@ Result<void> check_data_name(std::string_view name, std::string_view data_type);
 /// 8 MiB, or as many whole MiB as let `size` bytes fit 10,000 parts.
 std::uint64_t part_size_for(std::optional<std::uint64_t> size);
 
-/// All seven fields of a metadata record; none is ever null (peers decode them strictly).
+/// `sha-256=:...:`, as Content-Digest and a record's `digest` have it (RFC 9530).
+std::string digest_field(const StoredBlob& blob);
+
+/// All seven fields of a metadata record, none ever null (peers decode them strictly), and its
+/// `digest`.
 Json metadata_json(const DataItem& item);
 
 struct NewUpload {
