@@ -10,6 +10,7 @@
 #include "node/journal.hpp"
 #include "node/state_db.hpp"
 #include "node/state_dir.hpp"
+#include "node/upload_log.hpp"
 #include "node/workspace.hpp"
 
 #include <chrono>
@@ -22,6 +23,7 @@ namespace pn::node {
 namespace {
 
 constexpr std::chrono::minutes kEvery{10};
+constexpr std::chrono::hours kUploadsKept{7 * 24};
 
 CollectRules rules(const Config& config) {
   return {.keep = config.workspace_keep_failed,
@@ -31,7 +33,7 @@ CollectRules rules(const Config& config) {
 
 }  // namespace
 
-Result<OpenedState> open_state(const Config& config) {
+Result<OpenedState> open_state(const Config& config, const log::Logger& logger) {
   Result<StateDir> dir = StateDir::open(config.state_dir);
   if (!dir) return std::move(dir).error();
   const Result<void> made = make_folders(config.work_dir, 0700);
@@ -42,8 +44,11 @@ Result<OpenedState> open_state(const Config& config) {
   if (!rows) return within("STATE_DIR", std::move(rows).error());
   const Result<std::size_t> closed = (*database)->close_open_attempts();
   if (!closed) return within("STATE_DIR", closed.error());
-  return OpenedState{
-      .dir = *std::move(dir), .database = *std::move(database), .rows = *std::move(rows)};
+  auto uploads = std::make_unique<UploadLog>(dir->path() / "state.db", logger);
+  return OpenedState{.dir = *std::move(dir),
+                     .database = *std::move(database),
+                     .uploads = std::move(uploads),
+                     .rows = *std::move(rows)};
 }
 
 Awaitable<void> Housekeeping::run() {
@@ -65,6 +70,9 @@ Awaitable<void> Housekeeping::once() {
         "workspace.collected",
         {{"dead", removed.dead}, {"old", removed.old}, {"crowded", removed.crowded}});
   }
+  UploadLog& uploads = parts_.uploads;
+  const auto expire = [&uploads, now] { uploads.expire(now - kUploadsKept); };
+  co_await offload(parts_.io, expire);
   StateDb& database = parts_.database;
   const auto compact = [&database] { return database.compact(); };
   const Result<void> compacted = co_await offload(parts_.io, compact);

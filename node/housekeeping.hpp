@@ -9,6 +9,7 @@
 #include "node/journal.hpp"
 #include "node/state_db.hpp"
 #include "node/state_dir.hpp"
+#include "node/upload_log.hpp"
 
 #include <memory>
 #include <vector>
@@ -19,16 +20,18 @@ namespace pn::node {
 struct OpenedState {
   StateDir dir;
   std::unique_ptr<StateDb> database;
+  std::unique_ptr<UploadLog> uploads;
   /// As the last life left them; on disk, attempts without an outcome have theirs by now.
   std::vector<JournalRow> rows;
 };
 
 /// Makes and locks STATE_DIR, makes WORK_DIR, opens the journal. An Error is a matter of
 /// configuration or of the disk; nothing was deleted. Blocks.
-Result<OpenedState> open_state(const Config& config);
+Result<OpenedState> open_state(const Config& config, const log::Logger& logger);
 
 /// Removes what is no longer needed, at start and every ten minutes: folders of attempts that died,
-/// failed ones that are old or in the way, the journal's free pages. Thread: the control loop's;
+/// failed ones that are old or in the way, uploads that no server remembers, the journal's free
+/// pages. Thread: the control loop's;
 /// the disk's work on `io`.
 class Housekeeping final {
  public:
@@ -37,6 +40,7 @@ class Housekeeping final {
     Clock& clock;
     const Config& config;
     StateDb& database;
+    UploadLog& uploads;
     log::Logger logger;
   };
   /// References outlive it.

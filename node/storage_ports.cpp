@@ -5,6 +5,7 @@
 #include "base/secret.hpp"
 #include "http/url.hpp"
 #include "node/task_ports.hpp"
+#include "node/upload_log.hpp"
 #include "node/write_fence.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_client.hpp"
@@ -50,20 +51,23 @@ Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
   options.low_speed_bytes = config_.transfer_low_speed_bytes;
   options.low_speed_time = config_.transfer_low_speed_time;
   options.request_timeout = config_.request_timeout;
+  options.upload_parallel = config_.upload_parallel;
   options.part_retries = config_.upload_part_retries;
   TaskPorts out;
   out.http = std::make_unique<FencedHttp>(parts_.transfer_http, parts_.clock, order.fence);
-  const auto client =
-      std::make_shared<storage::DomainClient>(storage::DomainClientParts{.http = *out.http,
-                                                                         .files = parts_.io,
-                                                                         .clock = parts_.clock,
-                                                                         .rng = parts_.rng,
-                                                                         .limits = limits_,
-                                                                         .logger = order.logger},
-                                              *std::move(server),
-                                              order.info.domain,
-                                              std::make_unique<BorrowedTokens>(order.tokens),
-                                              std::move(options));
+  out.uploads = std::make_unique<LeaseUploads>(uploads_, order.fence);
+  const auto client = std::make_shared<storage::DomainClient>(
+      storage::DomainClientParts{.http = *out.http,
+                                 .files = parts_.io,
+                                 .clock = parts_.clock,
+                                 .rng = parts_.rng,
+                                 .limits = limits_,
+                                 .logger = order.logger,
+                                 .journal = out.uploads.get()},
+      *std::move(server),
+      order.info.domain,
+      std::make_unique<BorrowedTokens>(order.tokens),
+      std::move(options));
   out.inputs = std::make_unique<storage::TaskInputs>(client, order.folder / "inputs");
   out.outputs =
       std::make_unique<storage::TaskArtifacts>(client, order.info.id, order.info.outputs_prefix);

@@ -7,6 +7,7 @@
 #include "runners/task_context.hpp"
 #include "storage/ports.hpp"
 #include "storage/token_source.hpp"
+#include "storage/upload_journal.hpp"
 
 #include <filesystem>
 #include <memory>
@@ -25,7 +26,8 @@ struct PortsOrder {
 };
 
 struct TaskPorts {
-  std::unique_ptr<http::HttpClient> http;  ///< what the ports send by, where it is theirs
+  std::unique_ptr<http::HttpClient> http;           ///< what the ports send by, where it is theirs
+  std::unique_ptr<storage::UploadJournal> uploads;  ///< and what they note
   std::unique_ptr<storage::InputPort> inputs;
   std::unique_ptr<storage::ArtifactPort> outputs;
 };
