@@ -69,8 +69,12 @@ Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
       std::make_unique<BorrowedTokens>(order.tokens),
       std::move(options));
   out.inputs = std::make_unique<storage::TaskInputs>(client, order.folder / "inputs");
-  out.outputs =
-      std::make_unique<storage::TaskArtifacts>(client, order.info.id, order.info.outputs_prefix);
+  auto spool_folder = [open = order.open_folder, folder = order.folder / "outputs"] {
+    open();
+    return folder;
+  };
+  out.outputs = std::make_unique<storage::TaskArtifacts>(
+      client, order.info.id, order.info.outputs_prefix, std::move(spool_folder));
   return out;
 }
 

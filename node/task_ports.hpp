@@ -10,6 +10,7 @@
 #include "storage/upload_journal.hpp"
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -20,7 +21,9 @@ struct PortsOrder {
   const runners::TaskInfo& info;
   std::string domain_server_url;
   storage::TokenSource& tokens;
-  std::filesystem::path folder;  ///< the workspace; made by the time a port is called
+  std::filesystem::path folder;  ///< the workspace; made by the time an input is fetched
+  /// Makes the workspace where it is not there yet, on the transfer loop; throws WorkspaceFailure.
+  std::function<void()> open_folder;
   log::Logger logger;
   const WriteFence& fence;  ///< past it nothing is written
 };

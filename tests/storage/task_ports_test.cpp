@@ -29,7 +29,8 @@ struct Fixture {
   DomainWorld world{loop, server.url()};
   TempFolder folder;
   TaskInputs inputs{world.client, folder.path / "inputs"};
-  TaskArtifacts outputs{world.client, TaskId("task-1"), "out/"};
+  TaskArtifacts outputs{
+      world.client, TaskId("task-1"), "out/", [this] { return folder.path / "outputs"; }};
 
   Artifact put(std::string path, std::string bytes, PutOptions options = {}) {
     Result<Artifact> artifact =

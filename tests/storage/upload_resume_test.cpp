@@ -1,9 +1,12 @@
+#include "base/ids.hpp"
 #include "base/result.hpp"
 #include "http/server.hpp"
+#include "storage/task_ports.hpp"
 #include "storage/upload_journal.hpp"
 #include "tests/storage/upload_fixture.hpp"
 
 #include <cstddef>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -159,6 +162,29 @@ TEST_CASE("upload_resume: a cancelled one that nobody will take up is aborted",
   CHECK(f.aborts() == 1);
   CHECK(f.server.uploads.empty());
   CHECK(f.server.items.empty());
+  CHECK(f.journal.size() == 0);
+}
+
+TEST_CASE("upload_resume: two puts of one name at a time do not share an upload",
+          "[storage][upload_resume]") {
+  Fixture f;
+  const auto world = f.life();
+  TaskArtifacts outputs(world->client, TaskId("t"), "", [&f] { return f.folder.path; });
+  const auto put = [&](const char* file, std::size_t seed) -> Awaitable<void> {
+    const std::filesystem::path path = f.folder.write(file, pattern(kSize, seed));
+    const PutOptions options;
+    const auto done = co_await outputs.put_file("n.ply", path, options);
+    REQUIRE(done.ok());
+  };
+  f.server.parts_together = 8;  // both are under way
+  testing::Started one(f.loop, put("one", 1));
+  testing::Started two(f.loop, put("two", 2));
+  f.until([&] { return one.done() && two.done(); });
+  one.rethrow();
+  two.rethrow();
+  const bool whole = f.stored() == pattern(kSize, 1) || f.stored() == pattern(kSize, 2);
+  CHECK(whole);
+  CHECK(f.server.uploads.empty());
   CHECK(f.journal.size() == 0);
 }
 
