@@ -17,11 +17,13 @@
 #include "storage/naming.hpp"
 #include "storage/token_source.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -50,6 +52,9 @@ class GrantTokens final : public storage::TokenSource {
   ClientSession& session_;
   Secret<std::string> current_;
 };
+
+/// As a node's UPLOAD_PARALLEL by default.
+constexpr unsigned kMostParallel = 8;
 
 struct Hashed {
   std::string hex;
@@ -90,6 +95,7 @@ Awaitable<Result<void>> DomainData::ready() {
   storage::DomainClientOptions options;
   options.client_id = session_.settings().client_id;
   options.request_timeout = session_.settings().request_timeout;
+  options.upload_parallel = std::clamp(std::thread::hardware_concurrency(), 1U, kMostParallel);
   auto tokens = std::make_unique<GrantTokens>(session_, std::move(granted->token));
   client_.emplace(parts_,
                   std::move(granted->domain_server),

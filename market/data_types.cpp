@@ -74,7 +74,8 @@ Json metadata_json(const DataItem& item) {
           {"data_type", item.data_type},
           {"size", item.blob.size},
           {"created_at", format_rfc3339(item.created)},
-          {"updated_at", format_rfc3339(item.updated)}};
+          {"updated_at", format_rfc3339(item.updated)},
+          {"digest", digest_field(item.blob)}};
 }
 
 Result<NewUpload> parse_new_upload(const Json& body) {

@@ -63,13 +63,14 @@ inline constexpr std::uint64_t kRequestMaxBytes = 104'857'600;
 /// or "data_type".
 Result<void> check_data_name(std::string_view name, std::string_view data_type);
 
-/// The content's "sha-256=:...:", as the fields of RFC 9530 carry it.
+/// The content's `sha-256=:...:`, as Content-Digest (RFC 9530) and a record's `digest` have it.
 std::string digest_field(const StoredBlob& blob);
 
 /// 8 MiB, or as many whole MiB as let `size` bytes fit 10,000 parts.
 std::uint64_t part_size_for(std::optional<std::uint64_t> size);
 
-/// All seven fields of a metadata record; none is ever null (peers decode them strictly).
+/// All seven fields of a metadata record, none ever null (peers decode them strictly), and its
+/// `digest`.
 Json metadata_json(const DataItem& item);
 
 struct NewUpload {

@@ -268,7 +268,11 @@ std::vector<std::string> HeartbeatLoop::next_events() const {
 
 void HeartbeatLoop::finish(LeaseEnd end) {
   end_ = end;
-  parts_.fence.close();
+  if (end == LeaseEnd::canceled) {
+    parts_.fence.cancel();
+  } else {
+    parts_.fence.close();
+  }
   parts_.metrics.lease_ended(loss(end));
   for (const auto& done : std::exchange(token_waiters_, {})) done();
   if (flush_tries_ > 0) {

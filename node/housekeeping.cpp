@@ -11,6 +11,7 @@
 #include "node/node_cache.hpp"
 #include "node/state_db.hpp"
 #include "node/state_dir.hpp"
+#include "node/upload_log.hpp"
 #include "node/workspace.hpp"
 #include "storage/input_cache.hpp"
 
@@ -27,6 +28,7 @@ namespace {
 
 constexpr std::chrono::minutes kEvery{10};
 constexpr std::chrono::seconds kRoomEvery{20};
+constexpr std::chrono::hours kUploadsKept{7 * 24};
 
 CollectRules rules(const Config& config) {
   return {.keep = config.workspace_keep_failed,
@@ -36,7 +38,7 @@ CollectRules rules(const Config& config) {
 
 }  // namespace
 
-Result<OpenedState> open_state(const Config& config) {
+Result<OpenedState> open_state(const Config& config, const log::Logger& logger) {
   Result<StateDir> dir = StateDir::open(config.state_dir);
   if (!dir) return std::move(dir).error();
   const Result<void> made = make_folders(config.work_dir, 0700);
@@ -47,8 +49,10 @@ Result<OpenedState> open_state(const Config& config) {
   if (!rows) return within("STATE_DIR", std::move(rows).error());
   const Result<std::size_t> closed = (*database)->close_open_attempts();
   if (!closed) return within("STATE_DIR", closed.error());
+  auto uploads = std::make_unique<UploadLog>(dir->path() / "state.db", logger);
   OpenedState out{.dir = *std::move(dir),
                   .database = *std::move(database),
+                  .uploads = std::move(uploads),
                   .rows = *std::move(rows),
                   .cache = nullptr,
                   .cache_fault = std::nullopt};
@@ -94,6 +98,9 @@ Awaitable<void> Housekeeping::once() {
         "workspace.collected",
         {{"dead", removed.dead}, {"old", removed.old}, {"crowded", removed.crowded}});
   }
+  UploadLog& uploads = parts_.uploads;
+  const auto expire = [&uploads, now] { uploads.expire(now - kUploadsKept); };
+  co_await offload(parts_.io, expire);
   StateDb& database = parts_.database;
   const auto compact = [&database] { return database.compact(); };
   const Result<void> compacted = co_await offload(parts_.io, compact);

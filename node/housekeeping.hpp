@@ -10,6 +10,7 @@
 #include "node/node_cache.hpp"
 #include "node/state_db.hpp"
 #include "node/state_dir.hpp"
+#include "node/upload_log.hpp"
 #include "storage/input_cache.hpp"
 
 #include <memory>
@@ -23,6 +24,7 @@ namespace pn::node {
 struct OpenedState {
   StateDir dir;
   std::unique_ptr<StateDb> database;
+  std::unique_ptr<UploadLog> uploads;
   /// As the last life left them; on disk, attempts without an outcome have theirs by now.
   std::vector<JournalRow> rows;
   /// Null where none is wanted, or there is a fault: a node works without.
@@ -32,12 +34,13 @@ struct OpenedState {
 
 /// Makes and locks STATE_DIR, makes WORK_DIR, opens the journal and the input cache. An Error is a
 /// matter of configuration or of the disk; nothing was deleted. Blocks.
-Result<OpenedState> open_state(const Config& config);
+Result<OpenedState> open_state(const Config& config, const log::Logger& logger);
 
 /// Removes what is no longer needed, at start and every ten minutes: folders of attempts that died,
-/// failed ones that are old or in the way, the journal's free pages. Before any folder the cache
-/// gives way, which is looked after every twenty seconds: between polls, too, a task may need the
-/// disk. Thread: the control loop's; the disk's work on `io`.
+/// failed ones that are old or in the way, uploads that no server remembers, the journal's free
+/// pages. Before any folder the cache gives way, which is looked after every twenty seconds:
+/// between polls, too, a task may need the disk. Thread: the control loop's; the disk's work on
+/// `io`.
 class Housekeeping final {
  public:
   struct Parts {
@@ -45,6 +48,7 @@ class Housekeeping final {
     Clock& clock;
     const Config& config;
     StateDb& database;
+    UploadLog& uploads;
     const CacheRoom* cache = nullptr;  ///< null: there is no cache
     log::Logger logger{};
   };

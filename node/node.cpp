@@ -100,8 +100,8 @@ struct Prepared {
 };
 
 /// Everything about folders and files, on a pool's thread.
-Result<Prepared> prepare(const Config& config) {
-  Result<OpenedState> state = open_state(config);
+Result<Prepared> prepare(const Config& config, const log::Logger& logger) {
+  Result<OpenedState> state = open_state(config, logger);
   if (!state) return std::move(state).error();
   const Result<std::optional<Pause>> pause = PauseFile::read(config.state_dir);
   if (!pause) return pause.error();
@@ -187,7 +187,8 @@ Awaitable<Result<void>> Node::Impl::run() {
   if (!wallet) co_return within("SECP256K1_PRIVHEX", std::move(wallet).error());
 
   const Config& settings = config;
-  const auto preparing = [&settings] { return prepare(settings); };
+  const log::Logger& logger = parts.logger;
+  const auto preparing = [&settings, &logger] { return prepare(settings, logger); };
   Result<Prepared> ready = co_await offload(parts.io, preparing);
   if (!ready) co_return std::move(ready).error();
   prepared.emplace(*std::move(ready));
@@ -305,10 +306,11 @@ Result<void> Node::Impl::build(auth::Wallet wallet) {
                                            .clock = parts.clock,
                                            .config = config,
                                            .database = *prepared->state.database,
+                                           .uploads = *prepared->state.uploads,
                                            .cache = cache_room ? &*cache_room : nullptr,
                                            .logger = parts.logger});
   storage::InputCache* const cache = prepared->state.cache.get();
-  ports.emplace(parts, config, cache);
+  ports.emplace(parts, config, *prepared->state.uploads, cache);
   task_parts.emplace(TaskParts{.control = parts.control,
                                .transfer = parts.transfer,
                                .compute = parts.compute,

@@ -5,6 +5,7 @@
 #include "base/secret.hpp"
 #include "http/url.hpp"
 #include "node/task_ports.hpp"
+#include "node/upload_log.hpp"
 #include "node/write_fence.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_client.hpp"
@@ -51,27 +52,32 @@ Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
   options.low_speed_bytes = config_.transfer_low_speed_bytes;
   options.low_speed_time = config_.transfer_low_speed_time;
   options.request_timeout = config_.request_timeout;
+  options.upload_parallel = config_.upload_parallel;
   options.part_retries = config_.upload_part_retries;
   options.download_parallel = config_.download_parallel;
   options.max_input_bytes = config_.task_max_disk_mb * 1024 * 1024;
   TaskPorts out;
   out.http = std::make_unique<FencedHttp>(parts_.transfer_http, parts_.clock, order.fence);
-  const auto client =
-      std::make_shared<storage::DomainClient>(storage::DomainClientParts{.http = *out.http,
-                                                                         .files = parts_.io,
-                                                                         .clock = parts_.clock,
-                                                                         .rng = parts_.rng,
-                                                                         .limits = limits_,
-                                                                         .logger = order.logger,
-                                                                         .cache = cache_,
-                                                                         .flights = &flights_},
-                                              *std::move(server),
-                                              order.info.domain,
-                                              std::make_unique<BorrowedTokens>(order.tokens),
-                                              std::move(options));
+  out.uploads = std::make_unique<LeaseUploads>(uploads_, order.fence);
+  const auto client = std::make_shared<storage::DomainClient>(
+      storage::DomainClientParts{.http = *out.http,
+                                 .files = parts_.io,
+                                 .clock = parts_.clock,
+                                 .rng = parts_.rng,
+                                 .limits = limits_,
+                                 .logger = order.logger,
+                                 .journal = out.uploads.get()},
+      *std::move(server),
+      order.info.domain,
+      std::make_unique<BorrowedTokens>(order.tokens),
+      std::move(options));
   out.inputs = std::make_unique<storage::TaskInputs>(client, order.folder / "inputs");
-  out.outputs =
-      std::make_unique<storage::TaskArtifacts>(client, order.info.id, order.info.outputs_prefix);
+  auto spool_folder = [open = order.open_folder, folder = order.folder / "outputs"] {
+    open();
+    return folder;
+  };
+  out.outputs = std::make_unique<storage::TaskArtifacts>(
+      client, order.info.id, order.info.outputs_prefix, std::move(spool_folder));
   return out;
 }
 

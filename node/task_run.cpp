@@ -3,6 +3,7 @@
 #include "base/awaitable.hpp"
 #include "base/crash_point.hpp"
 #include "base/deadline.hpp"
+#include "base/finally.hpp"
 #include "base/log.hpp"
 #include "base/nursery.hpp"
 #include "base/offload.hpp"
@@ -64,10 +65,14 @@ log::Logger task_logger(const TaskParts& parts, const Lease& lease) {
 /// A group as a child of another: ends when the group is empty, and takes it down when cancelled.
 Awaitable<void> hold(Nursery& group) { co_await group.join(); }
 
-/// So that nothing of run() itself, coroutine or not, happens on the control loop.
-Awaitable<Result<void>> call(runners::Runner& runner, runners::TaskContext& context) {
+/// So that nothing of run() itself, coroutine or not, happens on the control loop. What a runner
+/// left open of its outputs is over when it is.
+Awaitable<Result<void>> call(runners::Runner& runner,
+                             runners::TaskContext& context,
+                             storage::ArtifactPort& outputs) {
   Awaitable<Result<void>> running = runner.run(context);
-  co_return co_await std::move(running);
+  const std::function<Awaitable<void>()> closing = [&outputs] { return outputs.close(); };
+  co_return co_await finally<Result<void>>(std::move(running), closing);
 }
 
 /// What a runner's exception is as its task's failure.
@@ -176,6 +181,7 @@ Awaitable<bool> TaskRun::set_up() {
                          .domain_server_url = lease_.domain_server_url,
                          .tokens = tokens_,
                          .folder = workspace_.path(),
+                         .open_folder = [this] { workspace_.open(); },
                          .logger = logger_,
                          .fence = fence_};
   Result<TaskPorts> ports = parts_.ports.make(order);
@@ -265,7 +271,7 @@ Awaitable<void> TaskRun::call_runner() {
   crash_point("runner.started");
   std::exception_ptr thrown;
   try {
-    Awaitable<Result<void>> calling = call(*runner_, *context_);
+    Awaitable<Result<void>> calling = call(*runner_, *context_, *ports_.outputs);
     Result<void> answer = co_await run_on(parts_.transfer, std::move(calling));
     outcome_ = std::move(answer);
   } catch (...) {

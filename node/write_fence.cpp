@@ -5,6 +5,7 @@
 #include "base/result.hpp"
 #include "http/body.hpp"
 #include "http/client.hpp"
+#include "http/types.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -45,7 +46,8 @@ class FencedSource final : public http::BodySource {
 }  // namespace
 
 Awaitable<Result<http::Response>> FencedHttp::send(http::Request request) {
-  if (fence_.passed(clock_)) co_return past_it();
+  const bool takes_back = request.method == http::Method::del && fence_.canceled();
+  if (fence_.passed(clock_) && !takes_back) co_return past_it();
   std::optional<FencedSource> fenced;
   if (request.source != nullptr) {
     fenced.emplace(*request.source, clock_, fence_);

@@ -20,16 +20,24 @@ class WriteFence final {
   void set(SteadyTime until) { until_.store(until.time_since_epoch().count()); }
   /// For good: the lease has ended.
   void close() { set(SteadyTime::min()); }
+  /// Likewise, and nobody has the task after us: its job is canceled.
+  void cancel() {
+    canceled_.store(true);
+    close();
+  }
+  [[nodiscard]] bool canceled() const { return canceled_.load(); }
   [[nodiscard]] bool passed(const Clock& clock) const {
     return clock.steady_now().time_since_epoch().count() >= until_.load();
   }
 
  private:
   std::atomic<SteadyTime::rep> until_{SteadyTime::max().time_since_epoch().count()};
+  std::atomic<bool> canceled_{false};
 };
 
 /// Another client, behind a fence: past it nothing is sent, and a body that is under way breaks
-/// off. Kind `restart`, code "lease_lost". All outlive it.
+/// off. Kind `restart`, code "lease_lost". But a DELETE goes out when the job is canceled: it takes
+/// back what we sent in vain, and there is no other attempt that it could harm. All outlive it.
 class FencedHttp final : public http::HttpClient {
  public:
   FencedHttp(http::HttpClient& http, const Clock& clock, const WriteFence& fence)

@@ -11,6 +11,7 @@
 #include "http/types.hpp"
 #include "http/url.hpp"
 #include "storage/domain_json.hpp"
+#include "storage/shared_renewal.hpp"
 #include "storage/token_source.hpp"
 
 #include <chrono>
@@ -57,7 +58,7 @@ DomainCalls::DomainCalls(DomainClientParts parts,
       server_(std::move(server)),
       domain_(std::move(domain)),
       data_(server_.append({"api", "v1", "domains", domain_.str(), "data"})),
-      tokens_(std::move(tokens)) {}
+      tokens_(std::make_unique<SharedRenewal>(std::move(tokens))) {}
 
 http::Request DomainCalls::call(http::Method method, http::Url url) const {
   http::Request request(method, std::move(url));
@@ -94,7 +95,9 @@ Awaitable<Result<http::Response>> DomainCalls::once(http::Request request) {
   co_return second;
 }
 
-Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request, RetryPolicy policy) {
+Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request,
+                                                        RetryPolicy policy,
+                                                        BeforeAgain before_again) {
   Patience patience(parts_.clock, parts_.rng, policy, options_.retry_for);
   for (;;) {
     http::Request attempt = request;
@@ -103,6 +106,11 @@ Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request, R
     const Error error = answer.ok() ? http::from_http_status(*answer) : answer.error();
     const bool again = co_await patience.again(error);
     if (!again) co_return answer;
+    if (before_again) {
+      Awaitable<bool> asking = before_again();
+      const bool goes_on = co_await std::move(asking);
+      if (!goes_on) co_return answer;
+    }
     if (request.source != nullptr && !request.source->rewind()) co_return answer;
     parts_.logger.debug(
         "storage.call_retried",
@@ -112,6 +120,18 @@ Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request, R
 
 Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request) {
   Result<http::Response> answer = co_await exchange(std::move(request), options_.retry);
+  co_return answer;
+}
+
+Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request, RetryPolicy policy) {
+  Result<http::Response> answer = co_await exchange(std::move(request), policy, BeforeAgain());
+  co_return answer;
+}
+
+Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request,
+                                                        BeforeAgain before_again) {
+  Result<http::Response> answer =
+      co_await exchange(std::move(request), options_.retry, std::move(before_again));
   co_return answer;
 }
 

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -24,6 +25,7 @@ namespace pn::storage {
 
 class Flights;
 class InputCache;
+class UploadJournal;
 
 /// What the domain servers said of their limits, kept for 60 s: shared by the clients of one loop,
 /// so that not every task asks anew.
@@ -45,6 +47,7 @@ struct DomainClientOptions {
   std::uint32_t low_speed_bytes = 1024;
   std::chrono::seconds low_speed_time{30};
   std::chrono::milliseconds request_timeout{60'000};  ///< of calls that move no data
+  std::size_t upload_parallel = 1;  ///< parts of one upload that are under way at a time
   int part_retries = 10;
   std::size_t download_parallel = 4;  ///< inputs at once
   std::uint64_t max_input_bytes = 0;  ///< of all inputs of a task; zero: no limit
@@ -61,8 +64,9 @@ struct DomainClientParts {
   Rng& rng;
   LimitsCache& limits;
   log::Logger logger{};
-  InputCache* cache = nullptr;  ///< null: inputs are fetched each time
-  Flights* flights = nullptr;   ///< of all who share the cache; null with it
+  InputCache* cache = nullptr;       ///< null: inputs are fetched each time
+  Flights* flights = nullptr;        ///< of all who share the cache; null with it
+  UploadJournal* journal = nullptr;  ///< null: an upload that is cut short is begun anew
 };
 
 /// Pauses between the tries of one thing, until its tries or its time are used up.
@@ -116,8 +120,16 @@ class DomainCalls final {
   /// again) and `policy` allows. Not for requests with a sink.
   Awaitable<Result<http::Response>> exchange(http::Request request, RetryPolicy policy);
   Awaitable<Result<http::Response>> exchange(http::Request request);
+  /// Asked before the request is sent again, for what may have been done though its answer was
+  /// lost. False: it is not to be sent again, and the failure is the answer.
+  using BeforeAgain = std::function<Awaitable<bool>()>;
+  Awaitable<Result<http::Response>> exchange(http::Request request, BeforeAgain before_again);
 
  private:
+  Awaitable<Result<http::Response>> exchange(http::Request request,
+                                             RetryPolicy policy,
+                                             BeforeAgain before_again);
+
   DomainClientParts parts_;
   const DomainClientOptions options_;
   const http::Url server_;

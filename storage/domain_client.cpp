@@ -20,6 +20,7 @@
 #include "storage/raw_download.hpp"
 #include "storage/token_source.hpp"
 #include "storage/upload.hpp"
+#include "storage/upload_feed.hpp"
 
 #include <cstdint>
 #include <filesystem>
@@ -94,11 +95,6 @@ Awaitable<Result<std::uint64_t>> DomainClient::download_raw(DataId id, std::file
 }
 
 Awaitable<Result<DataItem>> DomainClient::upload(UploadOrder order) {
-  const Result<void> name = check_name("name", order.name);
-  if (!name.ok()) co_return name.error();
-  const Result<void> type = check_name("data type", order.data_type);
-  if (!type.ok()) co_return type.error();
-
   std::optional<Content> content;
   if (order.file.empty()) {
     content = Content::of_bytes(std::move(order.bytes));
@@ -108,13 +104,25 @@ Awaitable<Result<DataItem>> DomainClient::upload(UploadOrder order) {
     if (!opened.ok()) co_return std::move(opened).error();
     content = *std::move(opened);
   }
-  Upload::Target target;
-  target.name = order.name;
+  UploadTarget target;
+  target.name = std::move(order.name);
   target.data_type = std::move(order.data_type);
   target.existing = std::move(order.existing);
-  Upload upload(calls_, *content, std::move(target));
+  target.resume = order.resume;
+  WholeFeed feed(*content);
+  Result<DataItem> done = co_await upload(std::move(target), feed);
+  co_return done;
+}
+
+Awaitable<Result<DataItem>> DomainClient::upload(UploadTarget target, UploadFeed& feed) {
+  const Result<void> name = check_name("name", target.name);
+  if (!name.ok()) co_return name.error();
+  const Result<void> type = check_name("data type", target.data_type);
+  if (!type.ok()) co_return type.error();
+  const std::string what = "upload of " + target.name;
+  Upload upload(calls_, feed, std::move(target));
   Result<DataItem> done = co_await upload.run();
-  if (!done.ok()) co_return within("upload of " + order.name, done.error());
+  if (!done.ok()) co_return within(what, done.error());
   co_return done;
 }
 

@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 #include "base/ids.hpp"
+#include "base/offload.hpp"
 #include "base/result.hpp"
 #include "http/url.hpp"
 #include "storage/cid.hpp"
@@ -11,7 +12,9 @@
 #include "storage/input_budget.hpp"
 #include "storage/ports.hpp"
 #include "storage/token_source.hpp"
+#include "storage/upload_feed.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -28,6 +31,7 @@ struct UploadOrder {
   std::filesystem::path file{};  ///< empty: `bytes`. Must not change meanwhile
   std::string bytes{};
   std::optional<DataId> existing{};  ///< the record to update, where it is known
+  UploadTarget::Resume resume = UploadTarget::Resume::yes;
 };
 
 /// The data of one domain, for a task (its token) or for a client command (a domain grant). Nothing
@@ -61,6 +65,11 @@ class DomainClient final {
 
   /// Creates or updates; see Upload.
   Awaitable<Result<DataItem>> upload(UploadOrder order);
+  /// The same of what is still being written. `feed` outlives the await.
+  Awaitable<Result<DataItem>> upload(UploadTarget target, UploadFeed& feed);
+  /// How many parts of one upload are under way at a time.
+  [[nodiscard]] std::size_t upload_parallel() const { return calls_.options().upload_parallel; }
+  [[nodiscard]] ThreadPool& files() const { return calls_.parts().files; }
   Awaitable<Result<void>> remove(DataId id);
 
  private:

@@ -1,10 +1,14 @@
 #include "storage/domain_json.hpp"
 
+#include "base/encoding.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
+#include "storage/download.hpp"
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -12,6 +16,15 @@
 
 namespace pn::storage {
 namespace {
+
+/// What our market adds, in the form of Content-Digest. Another server's "digest" may be anything.
+std::string sha256_of(const Json& object) {
+  const auto field = object.find("digest");
+  if (field == object.end() || !field->is_string()) return {};
+  const std::optional<std::string> bytes = sha256_of_digest_field(field->get<std::string>());
+  if (!bytes) return {};
+  return to_hex(std::vector<unsigned char>(bytes->begin(), bytes->end()));
+}
 
 Result<DataItem> item_of(const Json& object) {
   JsonFields fields(object, "data item");
@@ -26,6 +39,7 @@ Result<DataItem> item_of(const Json& object) {
   item.updated_at = fields.string("updated_at").value_or("");
   const Result<void> done = fields.done();
   if (!done.ok()) return done.error();
+  item.sha256 = sha256_of(object);
   return item;
 }
 
@@ -102,12 +116,11 @@ Result<std::string> parse_etag(std::string_view body) {
 
 std::string initiate_body(std::string_view name,
                           std::string_view data_type,
-                          std::uint64_t size,
+                          std::optional<std::uint64_t> size,
                           const std::optional<DataId>& existing) {
-  Json body = {{"name", name},
-               {"data_type", data_type},
-               {"size", size},
-               {"content_type", "application/octet-stream"}};
+  Json body = {
+      {"name", name}, {"data_type", data_type}, {"content_type", "application/octet-stream"}};
+  if (size) body["size"] = *size;
   if (existing) body["existing_id"] = existing->str();
   return dump_json(body);
 }

@@ -20,6 +20,7 @@ struct DataItem {
   std::uint64_t size = 0;
   std::string created_at{};  ///< as sent; empty when absent
   std::string updated_at{};
+  std::string sha256{};  ///< of the content, in hex; empty where the server does not tell
 
   friend bool operator==(const DataItem&, const DataItem&) = default;
 };
@@ -53,7 +54,7 @@ Result<std::string> parse_etag(std::string_view body);
 // Requests.
 std::string initiate_body(std::string_view name,
                           std::string_view data_type,
-                          std::uint64_t size,
+                          std::optional<std::uint64_t> size,  // nothing: not known yet
                           const std::optional<DataId>& existing);
 std::string complete_body(const std::vector<UploadedPart>& parts);
 

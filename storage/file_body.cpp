@@ -1,18 +1,27 @@
 #include "storage/file_body.hpp"
 
 #include "base/awaitable.hpp"
+#include "base/digest.hpp"
+#include "base/encoding.hpp"
 #include "base/file.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <limits>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -21,6 +30,8 @@
 
 namespace pn::storage {
 namespace {
+
+constexpr std::size_t kDigestPiece = 256 * 1024;
 
 Result<void> make_parent(const std::filesystem::path& path) {
   const std::filesystem::path parent = path.parent_path();
@@ -41,6 +52,12 @@ Result<Content> Content::of_file(const std::filesystem::path& path) {
   Content out;
   out.fd_ = *std::move(fd);
   out.size_ = static_cast<std::uint64_t>(facts.st_size);
+  return out;
+}
+
+Result<Content> Content::of_growing_file(const std::filesystem::path& path) {
+  Result<Content> out = of_file(path);
+  if (out.ok()) out->size_ = std::numeric_limits<std::uint64_t>::max();
   return out;
 }
 
@@ -72,6 +89,36 @@ Result<std::size_t> Content::read(std::uint64_t offset, std::span<char> buffer) 
   return have;
 }
 
+Result<std::string> Content::digest(std::uint64_t offset,
+                                    std::uint64_t size,
+                                    const std::atomic<bool>& stop) const {
+  Sha256 hash;
+  std::vector<char> piece(std::min<std::uint64_t>(size, kDigestPiece));
+  while (size > 0 && !stop) {
+    const std::span<char> room(piece.data(), std::min<std::uint64_t>(size, piece.size()));
+    const Result<std::size_t> got = read(offset, room);
+    if (!got.ok()) return got.error();
+    if (*got == 0) break;
+    hash.update(std::string_view(piece.data(), *got));
+    offset += *got;
+    size -= *got;
+  }
+  return to_hex(hash.finish());
+}
+
+std::optional<std::string> ContentSource::digest() {
+  if (!digest_ || at_ < head_.size() + range_.size) return std::nullopt;
+  std::string out = to_hex(digest_->finish());
+  digest_.reset();
+  return out;
+}
+
+Result<std::size_t> ContentSource::read_content(std::uint64_t offset, std::span<char> room) {
+  Result<std::size_t> got = content_.read(offset, room);
+  if (got.ok() && digest_) digest_->update(std::string_view(room.data(), *got));
+  return got;
+}
+
 std::size_t ContentSource::copy_text(const std::string& text,
                                      std::uint64_t from,
                                      std::span<char> buffer) {
@@ -91,7 +138,7 @@ Awaitable<Result<std::size_t>> ContentSource::read(std::span<char> buffer) {
         std::min<std::uint64_t>(buffer.size() - filled, range_.size - inside);
     const std::span<char> room = buffer.subspan(filled, wanted);
     const std::uint64_t offset = range_.offset + inside;
-    const auto work = [this, offset, room] { return content_.read(offset, room); };
+    const auto work = [this, offset, room] { return read_content(offset, room); };
     Result<std::size_t> got = std::size_t{0};
     if (content_.in_memory()) {
       got = work();

@@ -1,10 +1,12 @@
 #pragma once
 
+#include "base/digest.hpp"
 #include "base/file.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "http/body.hpp"
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -20,6 +22,9 @@ class Content final {
  public:
   /// Opens the file. Blocks.
   static Result<Content> of_file(const std::filesystem::path& path);
+  /// A file that still grows: who reads knows how far it has come. Its size() is the largest
+  /// number.
+  static Result<Content> of_growing_file(const std::filesystem::path& path);
   static Content of_bytes(std::string bytes);
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
@@ -27,6 +32,11 @@ class Content final {
   /// Fills `buffer` as far as there is content from `offset` on. Blocks for a file. Kind `corrupt`,
   /// code "file_changed", when the file has become shorter.
   [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, std::span<char> buffer) const;
+  /// The SHA-256 of `size` bytes from `offset` on, in hex. Blocks; ends early, with any answer,
+  /// once `stop` is set.
+  [[nodiscard]] Result<std::string> digest(std::uint64_t offset,
+                                           std::uint64_t size,
+                                           const std::atomic<bool>& stop) const;
 
  private:
   UniqueFd fd_;
@@ -48,6 +58,13 @@ class ContentSource final : public http::BodySource {
     head_ = std::move(head);
     tail_ = std::move(tail);
   }
+  /// Takes the SHA-256 of the content as it is read, on the thread that reads it: the bytes that go
+  /// out are read once.
+  void take_digest() { digest_.emplace(); }
+  /// In hex, once; nothing when none was taken or not all was read.
+  [[nodiscard]] std::optional<std::string> digest();
+  /// Whether the last byte was asked for: before that nobody can have all of it.
+  [[nodiscard]] bool exhausted() const { return at_ == *size(); }
 
   [[nodiscard]] std::optional<std::uint64_t> size() const override {
     return head_.size() + range_.size + tail_.size();
@@ -55,10 +72,12 @@ class ContentSource final : public http::BodySource {
   Awaitable<Result<std::size_t>> read(std::span<char> buffer) override;
   bool rewind() override {
     at_ = 0;
+    if (digest_) digest_.emplace();
     return true;
   }
 
  private:
+  Result<std::size_t> read_content(std::uint64_t offset, std::span<char> room);
   std::size_t copy_text(const std::string& text, std::uint64_t from, std::span<char> buffer);
 
   const Content& content_;
@@ -67,6 +86,7 @@ class ContentSource final : public http::BodySource {
   std::string head_;
   std::string tail_;
   std::uint64_t at_ = 0;
+  std::optional<Sha256> digest_;
 };
 
 /// A file that appears whole or not at all: a temporary in the same folder until commit(); removed

@@ -56,6 +56,19 @@ struct PutOptions {
   std::string data_type{};  ///< empty: from the extension
 };
 
+/// An artifact whose size its runner does not know yet. It goes through a file of the workspace,
+/// and out of there while more is written. Destroyed before finish() has answered: nothing of it
+/// stays.
+class ArtifactStream {
+ public:
+  virtual ~ArtifactStream() = default;
+  /// Waits where the network is slower than the runner. `bytes` live until the await ends. The
+  /// error of an upload that failed meanwhile is told here too.
+  virtual Awaitable<Result<void>> write(std::string_view bytes) = 0;
+  /// Once, after the last write().
+  virtual Awaitable<Result<Artifact>> finish() = 0;
+};
+
 /// The outputs of one task.
 class ArtifactPort {
  public:
@@ -68,8 +81,13 @@ class ArtifactPort {
   virtual Awaitable<Result<Artifact>> put_bytes(std::string rel_path,
                                                 std::string bytes,
                                                 PutOptions options) = 0;
+  /// One stream a `rel_path` at a time. The port outlives it.
+  virtual Awaitable<Result<std::unique_ptr<ArtifactStream>>> open_stream(std::string rel_path,
+                                                                         PutOptions options) = 0;
   /// In the order of their first put.
   [[nodiscard]] virtual std::vector<Artifact> artifacts() const = 0;
+  /// Not a runner's: after it has ended, until nothing of its streams is under way.
+  virtual Awaitable<void> close() = 0;
 };
 
 }  // namespace pn::storage

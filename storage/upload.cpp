@@ -2,12 +2,9 @@
 
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
-#include "base/deadline.hpp"
 #include "base/ids.hpp"
-#include "base/log.hpp"
-#include "base/nursery.hpp"
+#include "base/offload.hpp"
 #include "base/result.hpp"
-#include "base/retry.hpp"
 #include "base/rng.hpp"
 #include "http/client.hpp"
 #include "http/multipart.hpp"
@@ -16,12 +13,14 @@
 #include "storage/domain_calls.hpp"
 #include "storage/domain_json.hpp"
 #include "storage/file_body.hpp"
+#include "storage/parts_upload.hpp"
+#include "storage/upload_feed.hpp"
 
 #include <algorithm>
-#include <chrono>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,33 +32,43 @@
 namespace pn::storage {
 namespace {
 
-constexpr std::uint64_t kMostParts = 10'000;
 constexpr int kRounds = 4;
-constexpr std::chrono::seconds kAbortTime{10};
-/// The server may put the parts together before it answers.
-constexpr std::chrono::minutes kCompleteTimeout{5};
 constexpr std::size_t kBoundaryBytes = 16;
 constexpr std::string_view kBytes = "application/octet-stream";
+constexpr std::uint64_t kEverything = std::numeric_limits<std::uint64_t>::max();
 
 std::string envelope_tail(const std::string& boundary) {
   return "\r\n" + http::closing_delimiter(boundary);
 }
 
+Result<DataItem> first_item(std::string_view body) {
+  Result<std::vector<DataItem>> items = parse_items(body);
+  if (!items.ok()) return std::move(items).error();
+  if (items->empty()) {
+    return Error(ErrorKind::corrupt,
+                 "data_missing",
+                 "the domain server confirmed an upload without a record");
+  }
+  return std::move(items->front());
+}
+
 }  // namespace
 
-Upload::Upload(DomainCalls& calls, const Content& content, Target target)
-    : calls_(calls), content_(content), target_(std::move(target)), id_(target_.existing) {}
+Upload::Upload(DomainCalls& calls, UploadFeed& feed, UploadTarget target)
+    : calls_(calls), feed_(feed), target_(std::move(target)), id_(target_.existing) {}
 
 Awaitable<Result<DataItem>> Upload::run() {
   if (!id_) {
     const Result<void> looked = co_await look_up();
     if (!looked.ok()) co_return looked.error();
   }
-  const Result<UploadLimits> allowed = co_await limits();
-  if (!allowed.ok()) co_return allowed.error();
-  const bool parts = needs_parts(*allowed);
-
   for (int round = 1;; ++round) {
+    const Result<bool> same = co_await unchanged();
+    if (!same.ok()) co_return same.error();
+    if (*same) co_return *found_;
+    const Result<UploadLimits> allowed = co_await limits();
+    if (!allowed.ok()) co_return allowed.error();
+    const bool parts = co_await needs_parts(*allowed);
     Result<DataItem> done = co_await try_once(parts && !parts_refused_);
     if (done.ok() || round == kRounds) co_return done;
     std::string code = done.error().code;
@@ -70,6 +79,7 @@ Awaitable<Result<DataItem>> Upload::run() {
 }
 
 Awaitable<Result<bool>> Upload::worth_another(std::string code) {
+  if (code == "parts_refused") parts_refused_ = true;
   if (code == "upload_gone" || code == "parts_refused") co_return true;
   if (code == "http_409" && !id_) {
     // Somebody made the name since we looked: it is updated, as if it had been there.
@@ -86,13 +96,15 @@ Awaitable<Result<bool>> Upload::worth_another(std::string code) {
   co_return true;
 }
 
-bool Upload::needs_parts(const UploadLimits& allowed) const {
-  // Empty content is refused in parts, and without parts there is but one way.
-  if (!allowed.request_max_bytes || !allowed.multipart || content_.size() == 0) return false;
+Awaitable<bool> Upload::needs_parts(const UploadLimits& allowed) {
+  if (!allowed.request_max_bytes || !allowed.multipart) co_return false;
   const std::string boundary(2 * kBoundaryBytes, 'x');
-  const std::uint64_t whole =
-      envelope_head(boundary).size() + content_.size() + envelope_tail(boundary).size();
-  return whole > *allowed.request_max_bytes;
+  const std::uint64_t envelope = envelope_head(boundary).size() + envelope_tail(boundary).size();
+  const std::uint64_t room =
+      *allowed.request_max_bytes - std::min(*allowed.request_max_bytes, envelope);
+  const std::uint64_t there = co_await feed_.available(0, room + 1);
+  // Empty content is refused in parts.
+  co_return there > room&& there > 0;
 }
 
 Awaitable<Result<DataItem>> Upload::try_once(bool parts) {
@@ -104,12 +116,12 @@ Awaitable<Result<DataItem>> Upload::try_once(bool parts) {
   co_return done;
 }
 
-Awaitable<Result<void>> Upload::look_up() {
+Awaitable<Result<std::optional<DataItem>>> Upload::find() {
   const http::Url url =
       calls_.data().with_query("name", target_.name).with_query("data_type", target_.data_type);
   http::Request request = calls_.call(http::Method::get, url);
   const Result<http::Response> answer = co_await calls_.exchange(std::move(request));
-  if (answer.ok() && answer->status == 404) co_return Result<void>();
+  if (answer.ok() && answer->status == 404) co_return std::optional<DataItem>();
   const Result<http::Response> good = success(answer);
   if (!good.ok()) co_return good.error();
   Result<std::vector<DataItem>> items = parse_items(good->body);
@@ -118,11 +130,54 @@ Awaitable<Result<void>> Upload::look_up() {
   const auto same = std::ranges::find_if(*items, [this](const DataItem& item) {
     return item.name == target_.name && item.data_type == target_.data_type;
   });
-  if (same != items->end()) {
-    id_ = same->id;
-    found_ = *same;
-  }
+  std::optional<DataItem> out;
+  if (same != items->end()) out = std::move(*same);
+  co_return out;
+}
+
+Awaitable<Result<void>> Upload::look_up() {
+  Result<std::optional<DataItem>> found = co_await find();
+  if (!found.ok()) co_return std::move(found).error();
+  found_ = *std::move(found);
+  if (found_) id_ = found_->id;
   co_return Result<void>();
+}
+
+Awaitable<Result<std::string>> Upload::digest(std::uint64_t size) {
+  if (digest_) co_return *digest_;
+  const Content& content = feed_.content();
+  const auto work = [&content, size](const std::atomic<bool>& stop) {
+    return content.digest(0, size, stop);
+  };
+  Result<std::string> out = co_await offload_stoppable(calls_.parts().files, work);
+  if (out.ok()) digest_ = *out;
+  co_return out;
+}
+
+Awaitable<Result<bool>> Upload::unchanged() {
+  const bool comparable = id_ && found_ && found_->id == *id_ && !found_->sha256.empty();
+  const std::optional<std::uint64_t> size = feed_.size();
+  if (!comparable || !size || *size != found_->size) co_return false;
+  const Result<std::string> ours = co_await digest(*size);
+  if (!ours.ok()) co_return ours.error();
+  co_return *ours == found_->sha256;
+}
+
+Awaitable<Result<std::optional<DataItem>>> Upload::find_ours(std::uint64_t size) {
+  Result<std::optional<DataItem>> found = co_await find();
+  if (!found.ok() || !*found) co_return found;
+  const DataItem& item = **found;
+  bool ours = item.size == size;
+  if (ours && !item.sha256.empty()) {
+    const Result<std::string> digest = co_await this->digest(size);
+    if (!digest.ok()) co_return digest.error();
+    ours = *digest == item.sha256;
+  } else if (ours && id_) {
+    // The same size as before it was updated, perhaps: the time tells, where we know it.
+    ours = found_ && item.id == *id_ && item.updated_at != found_->updated_at;
+  }
+  if (!ours) co_return std::optional<DataItem>();
+  co_return found;
 }
 
 Awaitable<Result<UploadLimits>> Upload::limits() {
@@ -167,154 +222,55 @@ std::string Upload::envelope_head(const std::string& boundary) const {
 }
 
 Awaitable<Result<DataItem>> Upload::in_one_request() {
+  const std::uint64_t size = co_await feed_.available(0, kEverything);
   const std::string boundary = random_hex(calls_.parts().rng, kBoundaryBytes);
-  const ContentSource::Range everything{.offset = 0, .size = content_.size()};
-  ContentSource source(content_, everything, calls_.parts().files);
+  const ContentSource::Range everything{.offset = 0, .size = size};
+  ContentSource source(feed_.content(), everything, calls_.parts().files);
   source.envelop(envelope_head(boundary), envelope_tail(boundary));
   const http::Method method = id_ ? http::Method::put : http::Method::post;
   http::Request request = calls_.transfer(method, calls_.data());
   request.headers.set("Content-Type", "multipart/form-data; boundary=" + boundary);
   request.source = &source;
-  const Result<http::Response> answer = co_await calls_.exchange(std::move(request));
+  std::optional<Result<DataItem>> known;  // by a look-up between two tries
+  DomainCalls::BeforeAgain looking = [&] { return still_to_send(source, size, known); };
+  const Result<http::Response> answer =
+      co_await calls_.exchange(std::move(request), std::move(looking));
+  if (known) co_return *std::move(known);
   const Result<http::Response> good = success(answer);
   if (!good.ok()) co_return good.error();
-  Result<std::vector<DataItem>> items = parse_items(good->body);
-  if (!items.ok()) co_return std::move(items).error();
-  if (items->empty()) {
-    co_return Error(ErrorKind::corrupt,
-                    "data_missing",
-                    "the domain server confirmed an upload without a record");
-  }
-  co_return std::move(items->front());
+  co_return first_item(good->body);
 }
 
-// --- in parts ---
-
-http::Url Upload::upload_url(const std::string& upload_id) const {
-  return calls_.data().append({"multipart"}).with_query("uploadId", upload_id);
+/// Before 100 MiB go out once more: did they come to anything the first time?
+Awaitable<bool> Upload::still_to_send(const ContentSource& source,
+                                      std::uint64_t size,
+                                      std::optional<Result<DataItem>>& known) {
+  if (!source.exhausted()) co_return true;
+  Result<std::optional<DataItem>> ours = co_await find_ours(size);
+  if (!ours.ok()) {
+    known = std::move(ours).error();
+  } else if (*ours) {
+    known = **std::move(ours);
+  }
+  co_return !known;
 }
 
 Awaitable<Result<DataItem>> Upload::in_parts() {
-  const http::Url url = calls_.data().append({"multipart"}).with_query("uploads", "");
-  http::Request request = calls_.call(http::Method::post, url);
-  request.headers.set("Content-Type", "application/json");
-  request.body = initiate_body(target_.name, target_.data_type, content_.size(), id_);
-  const Result<http::Response> answer = co_await calls_.exchange(std::move(request));
-  const int status = answer.ok() ? answer->status : 0;
-  // With an id, 404 may mean the record: run() looks it up.
-  if ((status == 404 && !id_) || status == 405 || status == 501) {
-    parts_refused_ = true;
-    co_return Error(ErrorKind::restart, "parts_refused", "the server takes no upload in parts");
-  }
-  const Result<http::Response> good = success(answer);
-  if (!good.ok()) co_return good.error();
-  const Result<MultipartUpload> upload = parse_initiated(good->body);
-  if (!upload.ok()) co_return upload.error();
-
-  std::optional<Result<DataItem>> done;
-  std::exception_ptr thrown;
-  try {
-    Result<DataItem> sent = co_await send_parts(*upload);
-    done.emplace(std::move(sent));
-  } catch (...) {  // cancellation mostly: rethrown below, when the server knows
-    thrown = std::current_exception();
-  }
-  if (done && done->ok()) co_return std::move(*done);
-  const bool throws = co_await asio::this_coro::throw_if_cancelled();
-  co_await asio::this_coro::throw_if_cancelled(false);
-  Awaitable<void> aborting = abort(upload->upload_id);
-  co_await shielded(std::move(aborting));
-  co_await asio::this_coro::throw_if_cancelled(throws);
-  if (thrown) std::rethrow_exception(thrown);
-  co_return std::move(*done);
-}
-
-Awaitable<Result<DataItem>> Upload::send_parts(const MultipartUpload& upload) {
-  const std::uint64_t count = (content_.size() + upload.part_size - 1) / upload.part_size;
-  if (count > kMostParts) {
-    co_return Error(ErrorKind::rejected,
-                    "too_many_parts",
-                    "the server's parts of " + std::to_string(upload.part_size) +
-                        " bytes make more than 10000 of " + std::to_string(content_.size()) +
-                        " bytes");
-  }
-  std::vector<UploadedPart> parts;
-  parts.reserve(count);
-  for (std::uint32_t number = 1; number <= count; ++number) {
-    Result<UploadedPart> part = co_await send_part(upload, number);
-    if (!part.ok()) co_return std::move(part).error();
-    parts.push_back(*std::move(part));
-  }
-  Result<DataItem> completed = co_await complete(upload, complete_body(parts));
-  co_return completed;
-}
-
-Awaitable<Result<UploadedPart>> Upload::send_part(const MultipartUpload& upload,
-                                                  std::uint32_t number) {
-  const std::uint64_t offset = (number - 1) * upload.part_size;
-  const ContentSource::Range range{.offset = offset,
-                                   .size = std::min(upload.part_size, content_.size() - offset)};
-  ContentSource source(content_, range, calls_.parts().files);
-  const http::Url url =
-      upload_url(upload.upload_id).with_query("partNumber", std::to_string(number));
-  http::Request request = calls_.transfer(http::Method::put, url);
-  request.headers.set("Content-Type", kBytes);
-  request.source = &source;
-  RetryPolicy policy = calls_.options().retry;
-  policy.tries = calls_.options().part_retries + 1;
-  const Result<http::Response> answer = co_await calls_.exchange(std::move(request), policy);
-  const Result<http::Response> good = success(answer);
-  if (!good.ok() && good.error().kind == ErrorKind::not_found) {
-    co_return Error(ErrorKind::restart, "upload_gone", "the server forgot the upload");
-  }
-  if (!good.ok()) co_return within("part " + std::to_string(number), good.error());
-  Result<std::string> etag = parse_etag(good->body);
-  if (!etag.ok()) co_return std::move(etag).error();
-  UploadedPart part;
-  part.number = number;
-  part.etag = *std::move(etag);
-  co_return part;
-}
-
-Awaitable<Result<DataItem>> Upload::complete(const MultipartUpload& upload, std::string body) {
-  http::Request request = calls_.call(http::Method::post, upload_url(upload.upload_id));
-  request.headers.set("Content-Type", "application/json");
-  request.body = std::move(body);
-  request.timeout = std::max<std::chrono::milliseconds>(request.timeout, kCompleteTimeout);
-  const Result<http::Response> answer = co_await calls_.exchange(std::move(request));
-  const Result<http::Response> good = success(answer);
-  if (good.ok()) co_return parse_item(good->body);
-  if (good.error().kind != ErrorKind::not_found && good.error().code != "http_409") {
-    co_return good.error();
-  }
-  Result<DataItem> found = co_await find_completed(good.error());
-  co_return found;
-}
-
-/// The answer to an earlier try may have been lost, and then the upload is gone because it is done.
-Awaitable<Result<DataItem>> Upload::find_completed(Error error) {
-  const std::optional<DataId> meant = id_;
-  const std::optional<DataItem> before = found_;
-  const Result<void> looked = co_await look_up();
-  if (!looked.ok()) co_return looked.error();
-  const bool there = id_ && found_ && found_->size == content_.size();
-  const bool ours = there && (!meant || *meant == *id_) &&
-                    (!meant || (before && before->updated_at != found_->updated_at));
-  if (ours) co_return *found_;
-  if (error.kind != ErrorKind::not_found) co_return error;
-  co_return Error(ErrorKind::restart, "upload_gone", "the server forgot the upload");
-}
-
-Awaitable<void> Upload::abort(std::string upload_id) {
-  http::Request request = calls_.call(http::Method::del, upload_url(upload_id));
-  Clock& clock = calls_.parts().clock;
-  Awaitable<Result<http::Response>> sending = calls_.once(std::move(request));
-  const Result<http::Response> answer = co_await with_deadline<http::Response>(
-      clock, Deadline::in(clock, kAbortTime), std::move(sending));
-  const Result<http::Response> good = success(answer);
-  if (!good.ok()) {
-    calls_.parts().logger.warn("upload.abort_failed", {log::field(good.error())});
-  }
+  const Executor executor = co_await asio::this_coro::executor;
+  const bool resumes = target_.resume == UploadTarget::Resume::yes;
+  PartsUpload::Order order;
+  order.name = target_.name;
+  order.data_type = target_.data_type;
+  order.existing = id_;
+  order.journal = resumes ? calls_.parts().journal : nullptr;
+  PartsUpload upload(executor, calls_, feed_, std::move(order));
+  Result<DataItem> done = co_await upload.run();
+  if (done.ok() || done.error().code != "completion_unknown") co_return done;
+  const std::uint64_t size = co_await feed_.available(0, kEverything);
+  Result<std::optional<DataItem>> ours = co_await find_ours(size);
+  if (!ours.ok()) co_return std::move(ours).error();
+  if (*ours) co_return **std::move(ours);
+  co_return Error(ErrorKind::restart, "upload_gone", done.error().detail);
 }
 
 }  // namespace pn::storage

@@ -53,7 +53,7 @@ const std::string kMultipart = "Accept: multipart/form-data\r\n";
 
 }  // namespace
 
-TEST_CASE("data: metadata has all seven fields", "[market][data][mt]") {
+TEST_CASE("data: metadata has all seven fields, and a digest", "[market][data][mt]") {
   DomainServer server;
   const std::string id = server.create("scan", "ply", "12345");
   const Json one = Json::parse(server.ask("GET", "/data/" + id).body);
@@ -63,7 +63,8 @@ TEST_CASE("data: metadata has all seven fields", "[market][data][mt]") {
                     {"data_type", "ply"},
                     {"size", 5},
                     {"created_at", "2026-11-20T10:00:00.000Z"},
-                    {"updated_at", "2026-11-20T10:00:00.000Z"}});
+                    {"updated_at", "2026-11-20T10:00:00.000Z"},
+                    {"digest", "sha-256=:WZRHGrsBESr8wYFZ9sx0tPURuZgG2lmzyvWpwXPKz8U=:"}});
   CHECK(server.ask("GET", "/data/none").status == 404);
 }
 

@@ -23,8 +23,8 @@ namespace {
 
 constexpr Millis kPlenty{15'000};
 
-/// What a node gets within `time`, asking all the while. The store answers in real time, and virtual
-/// time goes on meanwhile: what must come gets kPlenty.
+/// What a node gets within `time`, asking all the while. The store answers in real time, and
+/// virtual time goes on meanwhile: what must come gets kPlenty.
 Answer claim_within(MarketFixture& m, const Node& node, Millis time) {
   const SteadyTime end = m.loop.clock.steady_now() + time;
   Answer answer = m.claim(node);

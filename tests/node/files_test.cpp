@@ -1,5 +1,6 @@
 #include "base/file.hpp"
 #include "base/ids.hpp"
+#include "base/log.hpp"
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "node/config.hpp"
@@ -204,7 +205,7 @@ TEST_CASE("gc: 500 attempts that died leave less than a MiB", "[node][gc]") {
   config.state_dir = dir.path / "state";
   config.work_dir = dir.path / "work";
   {
-    const Result<OpenedState> first = open_state(config);
+    const Result<OpenedState> first = open_state(config, log::Logger());
     REQUIRE(first.ok());
     std::vector<RowChange> leases;
     for (RowId id = 1; id <= 500; ++id) {
@@ -221,7 +222,7 @@ TEST_CASE("gc: 500 attempts that died leave less than a MiB", "[node][gc]") {
       REQUIRE(first->database->write({&one, 1}, StateDb::Sync::lazy).ok());
     }
   }
-  const Result<OpenedState> next = open_state(config);
+  const Result<OpenedState> next = open_state(config, log::Logger());
   REQUIRE(next.ok());
   CHECK(next->rows.size() == 500);
   CHECK(next->rows[0].state == RowState::leased);

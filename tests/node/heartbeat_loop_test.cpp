@@ -256,6 +256,7 @@ TEST_CASE("heartbeat: a flush ends with the lease", "[node][heartbeat]") {
   f.loop.poll();
   CHECK(flush.done());
   CHECK(f.beats->end() == LeaseEnd::canceled);
+  CHECK(f.fence.canceled());
 }
 
 TEST_CASE("heartbeat: the first beat is tried again, until refused, fenced or given up",

@@ -10,6 +10,7 @@
 #include "tests/node/fake_dms.hpp"
 #include "tests/node/memory_journal.hpp"
 #include "tests/support/fake_rng.hpp"
+#include "tests/support/put_stream.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
@@ -44,6 +45,7 @@ class FakePorts final : public TaskPortsFactory {
   std::optional<Error> put_failure;        ///< of every put
   std::vector<std::string> tokens_seen;    ///< one a put
   storage::TokenSource* tokens = nullptr;  ///< of the last task
+  int closed = 0;                          ///< outputs, after their runners
 
   Result<TaskPorts> make(const PortsOrder& order) override {
     if (failure) return *failure;
@@ -82,7 +84,15 @@ class FakePorts final : public TaskPortsFactory {
       all.push_back({rel_path, rel_path, "binary", DataId("id-" + rel_path)});
       co_return all.back();
     }
+    Awaitable<Result<std::unique_ptr<storage::ArtifactStream>>> open_stream(
+        std::string path, storage::PutOptions options) override {
+      co_return pn::testing::PutStream::open(*this, std::move(path), std::move(options));
+    }
     [[nodiscard]] std::vector<storage::Artifact> artifacts() const override { return all; }
+    Awaitable<void> close() override {
+      ++owner.closed;
+      co_return;
+    }
     FakePorts& owner;
     storage::TokenSource& source;
     std::vector<storage::Artifact> all;

@@ -19,6 +19,7 @@
 #include "tests/node/node_fixture.hpp"
 #include "tests/node/sim_dms.hpp"
 #include "tests/support/fake_rng.hpp"
+#include "tests/support/put_stream.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <chrono>
@@ -134,7 +135,12 @@ class SimPorts final : public TaskPortsFactory {
       all.push_back({path, path, "binary", DataId("id-" + std::to_string(++serial()))});
       co_return all.back();
     }
+    Awaitable<Result<std::unique_ptr<storage::ArtifactStream>>> open_stream(
+        std::string path, storage::PutOptions options) override {
+      co_return pn::testing::PutStream::open(*this, std::move(path), std::move(options));
+    }
     [[nodiscard]] std::vector<storage::Artifact> artifacts() const override { return all; }
+    Awaitable<void> close() override { co_return; }
     static std::uint64_t& serial() {
       static std::uint64_t next = 0;
       return next;

@@ -353,6 +353,23 @@ TEST_CASE("task: a refused task token is renewed by a heartbeat, at once", "[nod
   CHECK(f.dms.count("heartbeat") == 2);
 }
 
+TEST_CASE("task: what a runner left open of its outputs is closed, however it ends",
+          "[node][task]") {
+  NodeFixture f;
+  const std::string how = GENERATE("success", "a throw", "a cancellation");
+  f.add([&](TaskContext& task) -> Awaitable<Result<void>> {
+    CHECK(f.ports.closed == 0);
+    if (how == "a throw") throw std::runtime_error("x");
+    if (how == "a cancellation") co_await task.clock().sleep_for(std::chrono::hours(1));
+    co_return Result<void>();
+  });
+  Running running(f);
+  f.loop.poll();
+  if (how == "a cancellation") running.task.shutdown();
+  f.poll_until([&] { return running.op.done(); });
+  CHECK(f.ports.closed == 1);
+}
+
 TEST_CASE("task: shutdown ends the runner and reports node_shutdown", "[node][task]") {
   NodeFixture f;
   f.add(sleep_long);

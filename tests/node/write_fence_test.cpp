@@ -80,6 +80,21 @@ TEST_CASE("lease_fence: past it no request is made", "[node][lease_fence]") {
   CHECK(f.inner.requests == 0);
 }
 
+TEST_CASE("lease_fence: a canceled job's upload is taken back, and nothing else is sent",
+          "[node][lease_fence]") {
+  Fixture f;
+  const http::Url url = http::Url::parse("http://127.0.0.1/x").value();
+  const bool canceled = GENERATE(true, false);
+  if (canceled) {
+    f.fence.cancel();
+  } else {
+    f.fence.close();
+  }
+  CHECK_FALSE(f.put().ok());
+  CHECK(f.loop.run(f.http.send(http::Request(http::Method::del, url))).ok() == canceled);
+  CHECK(f.inner.requests == (canceled ? 1 : 0));
+}
+
 TEST_CASE("lease_fence: a process that was stopped in an upload sends no further piece",
           "[node][lease_fence]") {
   Fixture f;

@@ -2,6 +2,7 @@
 
 #include "base/digest.hpp"
 #include "base/encoding.hpp"
+#include "base/log.hpp"
 #include "base/nursery.hpp"
 #include "base/system_clock.hpp"
 #include "http/body.hpp"
@@ -10,10 +11,12 @@
 #include "storage/domain_client.hpp"
 #include "storage/flights.hpp"
 #include "storage/input_cache.hpp"
+#include "storage/upload_journal.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -116,7 +119,9 @@ class FakeDomainServer {
   bool has_digests = false;
   bool has_ranges = false;
   bool has_etags = false;
-  std::vector<Item> related;          ///< parts after all others, which no list names
+  std::vector<Item> related;  ///< parts after all others, which no list names
+  /// Asked then too: an answer replaces the one that is lost.
+  std::function<std::optional<http::ServerResponse>(const http::ServerRequest&)> lost;
   std::map<std::string, Item> items;  ///< by id
   std::map<std::string, Upload> uploads;
   std::vector<std::string> seen;  ///< "GET /api/v1/info", without the domain's prefix
@@ -125,6 +130,12 @@ class FakeDomainServer {
   bool has_multipart = true;
   std::uint64_t request_max = 1 << 20;
   std::uint64_t part_size = 1000;
+  bool tells_digest = false;
+  bool hashes_only = false;  ///< of a part only its SHA-256 is kept, in hex
+  int parts_together = 1;    ///< a part is answered when so many are there at a time
+  int parts_at_once = 0;     ///< now
+  int most_parts_at_once = 0;
+  std::uint64_t part_bytes = 0;  ///< that were received, with those that came twice
 
   [[nodiscard]] int count(const std::string& what) const {
     return static_cast<int>(std::count(seen.begin(), seen.end(), what));
@@ -149,6 +160,10 @@ class FakeDomainServer {
     if (request.bearer() != token) co_return http::error_response(401, "unauthorized", "token");
     http::ServerResponse answer = co_await (this->*member)(request);
     if (served) served(request);
+    if (lost) {
+      std::optional<http::ServerResponse> other = lost(request);
+      if (other) co_return std::move(*other);
+    }
     co_return answer;
   }
 
@@ -158,13 +173,19 @@ class FakeDomainServer {
   }
   [[nodiscard]] nlohmann::json metadata(const std::string& id) const {
     const Item& item = items.at(id);
-    return {{"id", id},
-            {"domain_id", "d1"},
-            {"name", item.name},
-            {"data_type", item.data_type},
-            {"size", item.bytes.size()},
-            {"created_at", "2026-11-20T10:00:00Z"},
-            {"updated_at", "2026-11-20T10:00:0" + std::to_string(item.version) + "Z"}};
+    nlohmann::json out = {
+        {"id", id},
+        {"domain_id", "d1"},
+        {"name", item.name},
+        {"data_type", item.data_type},
+        {"size", item.bytes.size()},
+        {"created_at", "2026-11-20T10:00:00Z"},
+        {"updated_at", "2026-11-20T10:00:0" + std::to_string(item.version) + "Z"}};
+    if (tells_digest) {
+      const Sha256Digest digest = sha256(item.bytes);
+      out["digest"] = "sha-256=:" + to_base64(std::string(digest.begin(), digest.end())) + ":";
+    }
+    return out;
   }
   [[nodiscard]] std::string id_of(const std::string& name, const std::string& type) const {
     for (const auto& [id, item] : items) {
@@ -324,11 +345,25 @@ class FakeDomainServer {
       co_return http::ServerResponse::empty(204);
     }
     if (request.method == http::Method::put) {
-      uploads[id].parts[std::stoi(*request.query_value("partNumber"))] = *body;
+      part_bytes += body->size();
+      co_await together();
+      if (!uploads.contains(id)) {  // aborted meanwhile
+        co_return http::error_response(404, "not_found", "no such upload");
+      }
+      uploads[id].parts[std::stoi(*request.query_value("partNumber"))] =
+          hashes_only ? sha256_hex(*body) : *body;
       const nlohmann::json answer = {{"etag", "e" + *request.query_value("partNumber")}};
       co_return http::ServerResponse::json(200, answer.dump());
     }
     co_return complete(id, nlohmann::json::parse(*body));
+  }
+
+  /// Until `parts_together` are there, once.
+  Awaitable<void> together() {
+    ++parts_at_once;
+    most_parts_at_once = std::max(most_parts_at_once, parts_at_once);
+    while (most_parts_at_once < parts_together) co_await clock_.sleep_for(Millis(1));
+    --parts_at_once;
   }
 
   http::ServerResponse complete(const std::string& upload_id, const nlohmann::json& body) {
@@ -341,11 +376,18 @@ class FakeDomainServer {
       if (!right) return http::error_response(400, "bad", "parts out of order");
       bytes += upload.parts.at(number);
     }
-    if (bytes.size() != upload.order["size"]) return http::error_response(400, "bad", "size");
+    if (upload.order.value("size", bytes.size()) != bytes.size() && !hashes_only) {
+      return http::error_response(400, "bad", "size");
+    }
+    std::string id = upload.order.value("existing_id", "");
+    if (!id.empty() && !items.contains(id)) {
+      return http::error_response(404, "not_found", "no such data");
+    }
+    if (id.empty() && !id_of(upload.order["name"], upload.order["data_type"]).empty()) {
+      return http::error_response(409, "conflict", "it exists");
+    }
     uploads.erase(upload_id);
-    std::string id;
-    if (upload.order.contains("existing_id")) {
-      id = upload.order["existing_id"];
+    if (!id.empty()) {
       items.at(id).bytes = bytes;
       ++items.at(id).version;
     } else {
@@ -379,6 +421,13 @@ class SteppedTokens final : public storage::TokenSource {
   std::vector<std::string> tokens_;
 };
 
+struct UploadSettings {
+  std::size_t parallel = 1;
+  storage::UploadJournal* journal = nullptr;
+  std::chrono::seconds low_speed_time{30};
+  log::Logger logger{};
+};
+
 /// A client of a server's domain "d1", with the machine's clock and short pauses.
 class DomainWorld {
  public:
@@ -387,6 +436,19 @@ class DomainWorld {
                        std::vector<std::string> tokens = {"t1"},
                        storage::DomainClientOptions options = quick())
       : loop(l), http(*http::make_http_client(l.executor(), {})) {
+    client = another(server, std::move(tokens), std::move(options));
+  }
+  DomainWorld(TestLoop& l,
+              const http::Url& server,
+              std::vector<std::string> tokens,
+              const UploadSettings& uploads)
+      : loop(l),
+        http(*http::make_http_client(l.executor(), {})),
+        journal(uploads.journal),
+        logger(uploads.logger) {
+    storage::DomainClientOptions options = quick();
+    options.upload_parallel = uploads.parallel;
+    options.low_speed_time = uploads.low_speed_time;
     client = another(server, std::move(tokens), std::move(options));
   }
 
@@ -403,8 +465,15 @@ class DomainWorld {
   std::shared_ptr<storage::DomainClient> another(const http::Url& server,
                                                  std::vector<std::string> tokens = {"t1"},
                                                  storage::DomainClientOptions options = quick()) {
-    const storage::DomainClientParts parts{
-        *http, pool, clock, rng, limits, {}, cache, cache != nullptr ? &flights : nullptr};
+    const storage::DomainClientParts parts{*http,
+                                           pool,
+                                           clock,
+                                           rng,
+                                           limits,
+                                           logger,
+                                           cache,
+                                           cache != nullptr ? &flights : nullptr,
+                                           journal};
     return std::make_shared<storage::DomainClient>(
         parts,
         server,
@@ -433,6 +502,8 @@ class DomainWorld {
   storage::LimitsCache limits;
   storage::InputCache* cache = nullptr;  ///< of those that come after it is set
   storage::Flights flights;
+  storage::UploadJournal* journal = nullptr;
+  log::Logger logger{};
   std::shared_ptr<storage::DomainClient> client;
 };
 

@@ -28,7 +28,8 @@ struct Fixture {
   FakeDomainServer server{loop};
   DomainWorld world{loop, server.url()};
   TempFolder folder;
-  TaskArtifacts outputs{world.client, TaskId("task-1"), "out/"};
+  TaskArtifacts outputs{
+      world.client, TaskId("task-1"), "out/", [this] { return folder.path / "outputs"; }};
 
   Artifact put(std::string path, std::string bytes, PutOptions options = {}) {
     Result<Artifact> artifact =

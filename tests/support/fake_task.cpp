@@ -6,10 +6,12 @@
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "storage/ports.hpp"
+#include "tests/support/put_stream.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -80,6 +82,11 @@ Awaitable<Result<storage::Artifact>> FakeTask::put_bytes(std::string rel_path,
   const Result<void> written = write_file(out() / rel_path, bytes);
   if (!written) co_return written.error();
   co_return keep(rel_path, options);
+}
+
+Awaitable<Result<std::unique_ptr<storage::ArtifactStream>>> FakeTask::open_stream(
+    std::string rel_path, storage::PutOptions options) {
+  co_return PutStream::open(*this, std::move(rel_path), std::move(options));
 }
 
 Result<storage::Artifact> FakeTask::keep(const std::string& rel_path,

@@ -55,7 +55,10 @@ class FakeTask final : public runners::TaskContext,
   Awaitable<Result<storage::Artifact>> put_bytes(std::string rel_path,
                                                  std::string bytes,
                                                  storage::PutOptions options) override;
+  Awaitable<Result<std::unique_ptr<storage::ArtifactStream>>> open_stream(
+      std::string rel_path, storage::PutOptions options) override;
   [[nodiscard]] std::vector<storage::Artifact> artifacts() const override { return artifacts_; }
+  Awaitable<void> close() override { co_return; }
 
  private:
   Result<storage::Artifact> keep(const std::string& rel_path, const storage::PutOptions& options);

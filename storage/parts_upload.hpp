@@ -1,0 +1,87 @@
+#pragma once
+
+#include "base/awaitable.hpp"
+#include "base/event.hpp"
+#include "base/ids.hpp"
+#include "base/nursery.hpp"
+#include "base/result.hpp"
+#include "http/url.hpp"
+#include "storage/domain_calls.hpp"
+#include "storage/domain_json.hpp"
+#include "storage/file_body.hpp"
+#include "storage/upload_feed.hpp"
+#include "storage/upload_journal.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+
+namespace pn::storage {
+
+/// One upload in parts: begun, or taken up where an earlier one stopped; as many parts at a time as
+/// the options say, each straight from the content; completed, or given up.
+///
+/// With a journal (for content whose size is known) each part is noted once it is acknowledged, and
+/// what has been noted is sent again only where the content is another by now. Who ends what is
+/// said at UploadJournal. Lives for one run(). Thread: one loop's.
+class PartsUpload final {
+ public:
+  struct Order {
+    std::string name;
+    std::string data_type;
+    std::optional<DataId> existing{};  ///< the record to update; nothing: create
+    UploadJournal* journal = nullptr;
+  };
+  /// `calls` and `feed` outlive it.
+  PartsUpload(Executor executor, DomainCalls& calls, UploadFeed& feed, Order order);
+
+  /// The first definite failure ends the other parts. Kind `restart`: code "parts_refused" (the
+  /// server knows no parts), "upload_gone" (it forgot this one, or what was taken up does not fit),
+  /// "completion_unknown" (an answer to the completion was lost, and the upload is gone: the record
+  /// tells). Kind `rejected`, code "http_409": the name was taken meanwhile. Cancellation leaves or
+  /// aborts it (for up to 10 s), then throws.
+  Awaitable<Result<DataItem>> run();
+
+ private:
+  class Busy;
+
+  Awaitable<Result<DataItem>> judged();
+  Awaitable<Result<DataItem>> upload();
+  Awaitable<void> take_up();
+  Awaitable<Result<void>> initiate();
+  Awaitable<Result<void>> send_parts();
+  Awaitable<void> send_part(std::uint32_t number, ContentSource::Range range);
+  Awaitable<Result<void>> put_part(std::uint32_t number, ContentSource::Range range);
+  /// Whether the server has these very bytes as its part `number`.
+  Awaitable<Result<bool>> is_there(std::uint32_t number, ContentSource::Range range);
+  Awaitable<void> acknowledged(JournalledPart part);
+  Awaitable<Result<DataItem>> complete();
+  Awaitable<void> clean_up();
+  [[nodiscard]] bool left_for_later() const;
+  Awaitable<void> abort(std::string upload_id);
+  Awaitable<void> forget(std::string upload_id);
+  [[nodiscard]] http::Url upload_url(const std::string& upload_id) const;
+
+  DomainCalls& calls_;
+  UploadFeed& feed_;
+  const Order order_;
+  UploadJournal* const journal_;  ///< null: none, or the size is not known yet
+  const UploadKey key_;
+
+  std::string upload_id_;  ///< empty: none
+  std::uint64_t part_size_ = 0;
+  std::map<std::uint32_t, JournalledPart> known_;  ///< taken up, not looked at yet
+  std::map<std::uint32_t, std::string> etags_;     ///< by part
+  bool taken_up_ = false;
+  std::size_t sent_ = 0;  ///< parts acknowledged in this run
+  std::size_t busy_ = 0;
+  bool done_ = false;
+  bool gone_ = false;             ///< the server has it no more
+  std::optional<Error> failure_;  ///< the first; nothing after a cancellation
+  Event freed_;
+  Nursery workers_;
+};
+
+}  // namespace pn::storage
