@@ -9,6 +9,7 @@
 #include "storage/domain_calls.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
+#include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/temp_folder.hpp"

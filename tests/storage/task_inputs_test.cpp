@@ -7,6 +7,7 @@
 #include "storage/domain_calls.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
+#include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"

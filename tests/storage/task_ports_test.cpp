@@ -4,6 +4,7 @@
 #include "base/result.hpp"
 #include "http/server.hpp"
 #include "storage/ports.hpp"
+#include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"

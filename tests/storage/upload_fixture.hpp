@@ -1,6 +1,7 @@
 #pragma once
 
 #include "storage/domain_client.hpp"
+#include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/storage/memory_upload_journal.hpp"
 #include "tests/support/temp_folder.hpp"

@@ -4,6 +4,7 @@
 #include "http/types.hpp"
 #include "storage/domain_client.hpp"
 #include "storage/domain_json.hpp"
+#include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
