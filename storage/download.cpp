@@ -1,7 +1,6 @@
 #include "storage/download.hpp"
 
 #include "base/awaitable.hpp"
-#include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/nursery.hpp"
 #include "base/offload.hpp"
@@ -12,6 +11,7 @@
 #include "storage/data_list.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_json.hpp"
+#include "storage/download_folder.hpp"
 #include "storage/incoming_file.hpp"
 #include "storage/input_budget.hpp"
 #include "storage/item_claims.hpp"

@@ -1,17 +1,14 @@
 #pragma once
 
 #include "base/awaitable.hpp"
-#include "base/ids.hpp"
 #include "base/result.hpp"
 #include "storage/cid.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_json.hpp"
 #include "storage/download_folder.hpp"
 #include "storage/input_budget.hpp"
-#include "storage/input_cache.hpp"
 #include "storage/item_claims.hpp"
 #include "storage/listing.hpp"
-#include "storage/parts_sink.hpp"
 #include "storage/parts_writer.hpp"
 #include "storage/ports.hpp"
 #include "storage/raw_download.hpp"

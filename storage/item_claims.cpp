@@ -11,7 +11,6 @@
 #include "storage/flights.hpp"
 #include "storage/input_cache.hpp"
 #include "storage/listing.hpp"
-#include "storage/ports.hpp"
 
 #include <cstddef>
 #include <filesystem>

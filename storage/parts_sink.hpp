@@ -4,6 +4,7 @@
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "http/body.hpp"
+#include "http/types.hpp"
 #include "storage/download_folder.hpp"
 #include "storage/listing.hpp"
 #include "storage/parts_writer.hpp"

@@ -7,12 +7,13 @@
 #include "storage/listing.hpp"
 #include "storage/ports.hpp"
 
+#include <cstddef>
 #include <cstdint>
-#include <filesystem>
 #include <optional>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pn::storage {

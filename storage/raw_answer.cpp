@@ -13,7 +13,6 @@
 #include <string_view>
 #include <system_error>
 #include <tuple>
-#include <utility>
 
 namespace pn::storage {
 namespace {

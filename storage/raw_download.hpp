@@ -3,7 +3,6 @@
 #include "base/awaitable.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
-#include "http/client.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/incoming_file.hpp"
 #include "storage/raw_answer.hpp"
@@ -11,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace pn::storage {
 

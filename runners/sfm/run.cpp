@@ -2,7 +2,6 @@
 
 #include "base/awaitable.hpp"
 #include "base/file.hpp"
-#include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"

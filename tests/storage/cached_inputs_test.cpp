@@ -1,6 +1,7 @@
 #include "base/awaitable.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
+#include "http/multipart.hpp"
 #include "http/server.hpp"
 #include "storage/cid.hpp"
 #include "storage/domain_client.hpp"
@@ -18,6 +19,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>

@@ -3,7 +3,7 @@
 #include "base/result.hpp"
 #include "http/types.hpp"
 
-#include <optional>
+#include <cstdint>
 #include <string>
 
 #include <catch2/catch.hpp>

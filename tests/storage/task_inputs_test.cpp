@@ -3,6 +3,7 @@
 #include "base/awaitable.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
+#include "http/multipart.hpp"
 #include "http/server.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/ports.hpp"

@@ -3,6 +3,7 @@
 #include "base/rng.hpp"
 #include "http/server.hpp"
 #include "storage/cid.hpp"
+#include "storage/domain_calls.hpp"
 #include "storage/domain_client.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
