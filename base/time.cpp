@@ -93,9 +93,13 @@ Result<SystemTime> parse_rfc3339(std::string_view text) {
     return not_a_time();
   }
   if (at != text.size()) return not_a_time();
-  return SystemTime(std::chrono::sys_days(date)) + std::chrono::hours(hour) +
-         std::chrono::minutes(minute) + std::chrono::seconds(second) +
-         std::chrono::microseconds(micros) - offset;
+  const SystemTime time = SystemTime(std::chrono::sys_days(date)) + std::chrono::hours(hour) +
+                          std::chrono::minutes(minute) + std::chrono::seconds(second) +
+                          std::chrono::microseconds(micros) - offset;
+  // An offset may lead past the last year that a time can be written in.
+  constexpr auto kEnd = std::chrono::sys_days(std::chrono::year(10'000) / 1 / 1);
+  if (time >= kEnd) return not_a_time();
+  return time;
 }
 
 std::string format_duration(std::chrono::nanoseconds duration) {

@@ -29,8 +29,11 @@ Error from_archive(int error_number, std::string_view said, std::string_view wha
       return from_errno(error_number, what);
     case ENOMEM:
       return {ErrorKind::internal, "archive_memory", detail};
-    case EINVAL:  // what libarchive says when it was called wrongly
-      return {ErrorKind::internal, "archive_misuse", detail};
+    case EINVAL:  // when libarchive was called wrongly, but of a damaged tar too
+      if (said.starts_with("INTERNAL ERROR")) {
+        return {ErrorKind::internal, "archive_misuse", detail};
+      }
+      [[fallthrough]];
     default:
       return {ErrorKind::corrupt, "archive_damaged", detail};
   }

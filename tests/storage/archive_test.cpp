@@ -236,7 +236,8 @@ TEST_CASE("from_archive: numbers become kinds", "[storage][archive]") {
   CHECK(from_archive(ENOSPC, "x", "a.zip").kind == ErrorKind::full);
   CHECK(from_archive(ENOENT, "x", "a.zip").kind == ErrorKind::not_found);
   CHECK(from_archive(ENOMEM, "x", "a.zip").kind == ErrorKind::internal);
-  CHECK(from_archive(EINVAL, "x", "a.zip").kind == ErrorKind::internal);
+  CHECK(from_archive(EINVAL, "INTERNAL ERROR: Function", "a").kind == ErrorKind::internal);
+  CHECK(from_archive(EINVAL, "Damaged tar archive", "a.tar").kind == ErrorKind::corrupt);
   CHECK(from_archive(EILSEQ, "bad", "a.zip") ==
         Error(ErrorKind::corrupt, "archive_damaged", "a.zip: bad"));
   CHECK(from_archive(-1, "", "a.zip").detail == "a.zip: it cannot be read");
