@@ -48,8 +48,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const Redactor none;
   const std::string clean = none.clean(text);
   fuzz::require(none.clean(clean) == clean, "what is clean stays as it is");
+  const Redactor::Hex hex = where % 2 == 0 ? Redactor::Hex::key : Redactor::Hex::digest;
   for (std::size_t at = 0; at < text.size(); ++at) {
-    const Shape shape = secret_shape(text, at);
+    const Shape shape = secret_shape(text, at, hex);
     if (shape.end == 0) continue;
     fuzz::require(at <= shape.hide && shape.hide <= shape.end && shape.end <= text.size(),
                   "a shape lies in its text");

@@ -157,7 +157,7 @@ TEST_CASE(
     "other",
     "[node][gc][cache]") {
   Crowd f;
-  const Result<OpenedState> state = open_state(f.config);
+  const Result<OpenedState> state = open_state(f.config, f.logger);
   REQUIRE(state.ok());
   REQUIRE(state->cache != nullptr);
   f.cache = state->cache.get();
@@ -175,6 +175,7 @@ TEST_CASE(
                                .clock = loop.clock,
                                .config = f.config,
                                .database = *state->database,
+                               .uploads = *state->uploads,
                                .cache = &room,
                                .logger = f.logger});
     Started running(loop, housekeeping.run());
