@@ -22,7 +22,10 @@ constexpr std::array kChecks{
     Check{.name = "configuration", .what = "every setting, and where each secret comes from"},
     Check{.name = "state_dir", .what = "STATE_DIR can be written; whether a node holds it"},
     Check{.name = "work_dir", .what = "WORK_DIR can be written"},
-    Check{.name = "disk", .what = "free space and inodes against the floors of the settings"},
+    Check{.name = "disk",
+          .what =
+              "free space and inodes against the floors of the settings; what cached inputs have "
+              "counts as free"},
     Check{.name = "status_addr", .what = "STATUS_ADDR is free, or held by this node"},
     Check{.name = "node", .what = "the running node's own reasons for not leasing"},
     Check{.name = "capabilities", .what = "what could be run here; the program of each is started"},

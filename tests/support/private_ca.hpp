@@ -62,13 +62,15 @@ class PrivateCa final {
     static int serial = 0;
     X509_set_version(&x509, 2);
     ASN1_INTEGER_set(X509_get_serialNumber(&x509), ++serial);
+    // OpenSSL looks an issuer up by its name: two of one name would be taken for each other.
+    const std::string common_name = std::string(name) + " " + std::to_string(serial);
     X509_gmtime_adj(X509_getm_notBefore(&x509), -3600);
     X509_gmtime_adj(X509_getm_notAfter(&x509), 3600);
     if (&x509 == &issuer) X509_set_pubkey(&x509, key_.get());
     X509_NAME_add_entry_by_txt(X509_get_subject_name(&x509),
                                "CN",
                                MBSTRING_ASC,
-                               reinterpret_cast<const unsigned char*>(name),
+                               reinterpret_cast<const unsigned char*>(common_name.c_str()),
                                -1,
                                -1,
                                0);
