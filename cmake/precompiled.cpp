@@ -1,0 +1,1 @@
+// Gives pn_precompiled something to compile (Parts.cmake).
