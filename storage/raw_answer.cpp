@@ -105,8 +105,8 @@ std::optional<std::string> sha256_of_digest_field(std::string_view field) {
   const std::size_t end = field.find(':');
   if (end == std::string_view::npos) return std::nullopt;
   std::optional<std::string> bytes = from_base64(field.substr(0, end));
-  if (!bytes || bytes->size() != std::tuple_size_v<Sha256Digest>) return std::nullopt;
-  return bytes;
+  if (bytes && bytes->size() != std::tuple_size_v<Sha256Digest>) bytes.reset();
+  return bytes;  // built in place: g++ 12 warns of a move here
 }
 
 Result<RawAnswer> read_raw_head(int status, const http::Headers& headers, const RawAsk& ask) {
