@@ -87,8 +87,11 @@ std::string message_of(const Response& response) {
 }
 
 std::optional<SystemTime> parse_http_date(std::string_view text) {
+  // libcurl takes years that no clock of ours can tell: those of RFC 9110 have four digits.
+  constexpr std::chrono::sys_seconds kEnd =
+      std::chrono::sys_days(std::chrono::year(10'000) / 1 / 1);
   const std::time_t seconds = curl_getdate(std::string(text).c_str(), nullptr);
-  if (seconds < 0) return std::nullopt;
+  if (seconds < 0 || seconds >= kEnd.time_since_epoch().count()) return std::nullopt;
   return SystemTime(std::chrono::seconds(seconds));
 }
 
