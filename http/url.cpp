@@ -55,6 +55,7 @@ bool wire_character(char c) {
 }
 
 bool is_ipv6(const std::string& host) {
+  if (host.find('\0') != std::string::npos) return false;  // inet_pton would not read on
   in6_addr address{};
   return inet_pton(AF_INET6, host.c_str(), &address) == 1;
 }

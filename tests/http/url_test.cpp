@@ -67,6 +67,11 @@ TEST_CASE("url: what is no http URL is refused with its reason", "[http][url]") 
   CHECK_THAT(parsed.error().detail, !Catch::Contains("secret"));
 }
 
+TEST_CASE("url: an address with a NUL in it is none", "[http][url]") {
+  const std::string text("http://[::1\0\r\nx]/", 17);
+  CHECK_FALSE(Url::parse(text).ok());
+}
+
 TEST_CASE("url: segments are appended, a prefix is never dropped", "[http][url]") {
   CHECK(url("https://d/v1").append({"tasks"}).str() == "https://d/v1/tasks");
   CHECK(url("https://d/v1/").append({"tasks", "a/b c"}).str() == "https://d/v1/tasks/a%2Fb%20c");
