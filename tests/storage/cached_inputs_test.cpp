@@ -200,10 +200,11 @@ TEST_CASE("cache: the same 1 GiB input again costs no byte", "[storage][cache][.
       co_await c.write(testing::http_answer(200, R"({"data":[)" + item + "]}"));
       co_return;
     }
-    co_await c.write(
+    const std::string begin =
         "HTTP/1.1 200 OK\r\nContent-Type: multipart/form-data; boundary=B\r\n"
         "Connection: close\r\n\r\n" +
-        http::part_head("B", "x/y", {{"id", "i"}, {"name", "n"}, {"size", size}}));
+        http::part_head("B", "x/y", {{"id", "i"}, {"name", "n"}, {"size", size}});
+    co_await c.write(begin);
     for (std::uint64_t at = 0; at < kSize; at += piece.size()) {
       co_await c.write(piece);
       sent += piece.size();

@@ -45,7 +45,7 @@ int live(const fs::path& folder, const fs::path& work, unsigned seed) {
   if (!cache.ok()) return 2;
   for (int i = 0; i < 12; ++i) {
     const ItemVersion version = some_item(random);
-    const fs::path path = work / std::to_string(i);
+    const fs::path path = work / ("use-" + std::to_string(i));  // not one of fresh()
     const auto what = static_cast<unsigned>(random() % 8);
     if (what == 0) (*cache)->shrink(2000);
     if (what < 4) {
