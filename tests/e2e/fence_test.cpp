@@ -46,5 +46,7 @@ TEST_CASE("lease_fence: a node that was stopped for two leases writes nothing an
   ended = result.code == 0;
   INFO(result.err);
   CHECK(ended);
-  CHECK(result.err.find("lease.fenced") != std::string::npos);
+  // The refusal of a beat that was on its way may be read before the time is looked at.
+  CHECK((result.err.find("lease.fenced") != std::string::npos ||
+         result.err.find("lease.lost") != std::string::npos));
 }
