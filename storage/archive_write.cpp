@@ -94,21 +94,22 @@ class Packing final {
     archive_entry_set_perm(entry.get(), 0644);
     archive_entry_set_size(entry.get(), static_cast<la_int64_t>(content->size()));
     archive_entry_set_mtime(entry.get(), 0, 0);
-    if (archive_write_header(handle_.get(), entry.get()) != ARCHIVE_OK) return failure(name);
+    if (archive_write_header(handle_.get(), entry.get()) != ARCHIVE_OK || fault_) {
+      return failure(name);
+    }
     for (std::uint64_t at = 0; at < content->size();) {
       if (stop_) return archive_stopped();
       const Result<std::size_t> got = content->read(at, block_);
       if (!got.ok()) return within(from.string(), got.error());
-      if (archive_write_data(handle_.get(), block_.data(), *got) != static_cast<la_ssize_t>(*got)) {
-        return failure(name);
-      }
+      const la_ssize_t packed = archive_write_data(handle_.get(), block_.data(), *got);
+      if (packed != static_cast<la_ssize_t>(*got) || fault_) return failure(name);
       at += *got;
     }
     return {};
   }
 
   Result<void> commit(const fs::path& path) {
-    if (archive_write_close(handle_.get()) != ARCHIVE_OK) return failure(path.string());
+    if (archive_write_close(handle_.get()) != ARCHIVE_OK || fault_) return failure(path.string());
     return file_.commit(path);
   }
 
@@ -157,14 +158,16 @@ class Packing final {
     return fault_ ? *fault_ : from_archive(handle_.get(), what);
   }
 
-  static la_ssize_t on_write(archive* handle, void* self, const void* bytes, std::size_t count) {
+  /// What the file does not take is noted and dropped: a libarchive that is told of it here leaks
+  /// its compressor.
+  static la_ssize_t on_write(archive*, void* self, const void* bytes, std::size_t count) {
     auto* const packing = static_cast<Packing*>(self);
-    const Result<void> done =
-        packing->file_.write(std::string_view(static_cast<const char*>(bytes), count));
-    if (done.ok()) return static_cast<la_ssize_t>(count);
-    packing->fault_ = done.error();
-    archive_set_error(handle, -1, "%s", done.error().detail.c_str());
-    return ARCHIVE_FATAL;
+    if (!packing->fault_) {
+      const std::string_view piece(static_cast<const char*>(bytes), count);
+      const Result<void> done = packing->file_.write(piece);
+      if (!done.ok()) packing->fault_ = done.error();
+    }
+    return static_cast<la_ssize_t>(count);
   }
 
   WholeFile file_;
