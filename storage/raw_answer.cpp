@@ -21,7 +21,7 @@ namespace {
 std::optional<std::uint64_t> number(std::string_view text) {
   std::uint64_t out = 0;
   const char* const end = text.data() + text.size();
-  const auto [stop, failed] = std::from_chars(text.data(), end, out);
+  const auto [stop, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
   if (text.empty() || failed != std::errc() || stop != end) return std::nullopt;
   return out;
 }
