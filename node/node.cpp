@@ -227,6 +227,8 @@ Awaitable<void> Node::Impl::watch_end() {
                       ")";
   } else if (parts.compute.busy() > 0) {
     stuck.waits_for = "a runner's work that cannot be cut short";
+  } else if (engine->busy() > 0) {
+    stuck.waits_for = "a runner that does not end, or what it awaits";
   } else {
     stuck.waits_for = "what it has open to be closed";
   }
