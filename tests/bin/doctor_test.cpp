@@ -4,6 +4,7 @@
 #include "tests/support/fault_proxy.hpp"
 #include "tests/support/temp_folder.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
@@ -491,9 +492,11 @@ TEST_CASE("doctor: what its storage check put is removed when its time ends in t
   turning.join();
   INFO(examined.out << examined.err);
   REQUIRE(nlohmann::json::accept(examined.out));
-  for (const nlohmann::json& finding : nlohmann::json::parse(examined.out)["checks"]) {
-    if (finding["check"] == "storage") CHECK(finding["verdict"] == "fail");
-  }
+  const nlohmann::json report = nlohmann::json::parse(examined.out);
+  const auto storage = std::ranges::find_if(
+      report["checks"], [](const nlohmann::json& finding) { return finding["check"] == "storage"; });
+  REQUIRE(storage != report["checks"].end());
+  CHECK((*storage)["verdict"] == "fail");
   INFO(left.out << left.err);
   CHECK(left.code == 0);
   CHECK(left.out.find("posenode_doctor") == std::string::npos);
