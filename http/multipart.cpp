@@ -28,23 +28,35 @@ Error corrupt(std::string_view code, std::string_view what) {
 }
 
 /// What `text` begins with: "\n--B" or "\r\n--B", then "--", or blanks and a line end. `more`: too
-/// short to tell. Text that goes on after the boundary ("--Bx") is payload.
-Match match_delimiter(std::string_view text, std::string_view dashed) {
-  if (text.starts_with('\r')) text.remove_prefix(1);
-  if (text.empty()) return Match::more;
-  if (text.front() != '\n') return Match::no;
-  text.remove_prefix(1);
-  const std::size_t common = std::min(text.size(), dashed.size());
-  if (text.substr(0, common) != dashed.substr(0, common)) return Match::no;
+/// short to tell. Text that goes on after the boundary ("--Bx") is payload. Takes a delimiter that
+/// is told off the front of `text`.
+Match take_delimiter(std::string_view& text, std::string_view dashed) {
+  std::string_view rest = text;
+  if (rest.starts_with('\r')) rest.remove_prefix(1);
+  if (rest.empty()) return Match::more;
+  if (rest.front() != '\n') return Match::no;
+  rest.remove_prefix(1);
+  const std::size_t common = std::min(rest.size(), dashed.size());
+  if (rest.substr(0, common) != dashed.substr(0, common)) return Match::no;
   if (common < dashed.size()) return Match::more;
-  text.remove_prefix(common);
-  if (text.starts_with("--")) return Match::last;
-  if (text == "-") return Match::more;
-  const std::size_t blanks = std::min(text.find_first_not_of(" \t"), text.size());
+  rest.remove_prefix(common);
+  if (rest.starts_with("--")) {
+    text = rest.substr(2);
+    return Match::last;
+  }
+  if (rest == "-") return Match::more;
+  const std::size_t blanks = std::min(rest.find_first_not_of(" \t"), rest.size());
   if (blanks > kPaddingLimit) return Match::no;
-  text.remove_prefix(blanks);
-  if (text.empty() || text == "\r") return Match::more;
-  return text.starts_with('\n') || text.starts_with("\r\n") ? Match::delimiter : Match::no;
+  rest.remove_prefix(blanks);
+  if (rest.empty() || rest == "\r") return Match::more;
+  if (rest.starts_with('\r')) rest.remove_prefix(1);
+  if (!rest.starts_with('\n')) return Match::no;
+  text = rest.substr(1);
+  return Match::delimiter;
+}
+
+Match match_delimiter(std::string_view text, std::string_view dashed) {
+  return take_delimiter(text, dashed);
 }
 
 }  // namespace
@@ -72,6 +84,7 @@ struct MultipartReader::Impl {
   PartHeader header;
   std::uint64_t left = 0;    // of the payload, by size
   bool writes_crlf = false;  // the part's header does, so its payload is followed by CRLF too
+  bool began_crlf = false;   // the delimiter that was told last did
   std::optional<Error> failure;
 
   Result<Event> fail(Error error) {
@@ -90,14 +103,24 @@ struct MultipartReader::Impl {
     return out;
   }
 
-  /// Reads on until `carry` is told. `more`: the input ended first.
+  /// Reads on until `carry`, or what `input` begins with, is told. `more`: the input ended first.
   Match decide() {
+    if (carry.empty()) {  // most lie in one piece whole, and need not be carried
+      const bool crlf = input.starts_with('\r');
+      const Match whole = take_delimiter(input, dashed);
+      if (whole == Match::delimiter || whole == Match::last) {
+        began_crlf = crlf;
+        return whole;
+      }
+      carry = take(1);
+    }
     Match match = match_delimiter(carry, dashed);
     while (match == Match::more && !input.empty()) {
       carry += input.front();
       input.remove_prefix(1);
       match = match_delimiter(carry, dashed);
     }
+    began_crlf = carry.starts_with('\r');
     return match;
   }
 
@@ -139,7 +162,6 @@ struct MultipartReader::Impl {
       const std::string_view before = take(at);
       if (!before.empty() && in_part) return std::optional(data(before));
       if (input.empty()) return std::optional(Event{});
-      carry = take(1);
     }
     const Match match = decide();
     if (match == Match::more) return std::optional(Event{});
@@ -199,7 +221,7 @@ struct MultipartReader::Impl {
     if (match == Match::no) {
       return corrupt("multipart_size", "a part is longer than its size says");
     }
-    if (writes_crlf && carry.front() != '\r') {  // the size is one too large and took the CR
+    if (writes_crlf && !began_crlf) {  // the size is one too large and took the CR
       return corrupt("multipart_size", "a part is shorter than its size says");
     }
     return std::optional(delimited(match, true));
