@@ -54,15 +54,6 @@ Router usual(Gate& gate) {
   return router;
 }
 
-/// Runs the loop until `condition` holds.
-template <class F>
-bool eventually(TestLoop& loop, F condition) {
-  const auto end = std::chrono::steady_clock::now() + 10s;
-  loop.context.restart();
-  while (!condition() && std::chrono::steady_clock::now() < end) loop.context.run_one_until(end);
-  return condition();
-}
-
 }  // namespace
 
 TEST_CASE("server: an idle connection is closed without a word", "[http][server]") {
@@ -180,7 +171,7 @@ TEST_CASE("server: a graceful stop closes what is idle and finishes what is not"
   CHECK(idle.ask(kGet).status == 200);
   RawClient busy(loop, served.port());
   busy.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
-  REQUIRE(eventually(loop, [&] { return gate.entered == 1; }));
+  REQUIRE(loop.run_until([&] { return gate.entered == 1; }));
 
   served.server().request_stop();
   CHECK(idle.closed_by_server());
@@ -213,7 +204,7 @@ TEST_CASE("server: cancellation ends handlers too", "[http][server]") {
   Served served(loop, usual(gate));
   RawClient client(loop, served.port());
   client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
-  REQUIRE(eventually(loop, [&] { return gate.entered == 1; }));
+  REQUIRE(loop.run_until([&] { return gate.entered == 1; }));
   served.cancel();
   served.settle();
   CHECK(served.done());
@@ -284,7 +275,7 @@ TEST_CASE("server: a handler can tell that its client has left", "[http][server]
   Served served(loop, std::move(router));
   RawClient client(loop, served.port());
   client.send("GET /long HTTP/1.1\r\nHost: h\r\n\r\n");
-  REQUIRE(eventually(loop, [&] { return static_cast<bool>(gone); }));
+  REQUIRE(loop.run_until([&] { return static_cast<bool>(gone); }));
   CHECK_FALSE(gone());
   client.send(kGet);  // the next request waits in the socket
   CHECK_FALSE(gone());
@@ -298,9 +289,9 @@ TEST_CASE("server: a handler can tell that its client has left", "[http][server]
     RawClient other(loop, served.port());
     gone = nullptr;
     other.send("GET /long HTTP/1.1\r\nHost: h\r\n\r\n");
-    REQUIRE(eventually(loop, [&] { return static_cast<bool>(gone); }));
+    REQUIRE(loop.run_until([&] { return static_cast<bool>(gone); }));
     other.close();
-    CHECK(eventually(loop, [&] { return gone(); }));
+    CHECK(loop.run_until([&] { return gone(); }));
     gate.open.set();
   }
 }

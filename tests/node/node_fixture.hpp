@@ -174,12 +174,8 @@ struct NodeFixture {
   }
   /// The loop, with what the pool hands back, until `done` or two seconds have passed.
   void poll_until(const std::function<bool()>& done) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
     loop.poll();
-    while (!done() && std::chrono::steady_clock::now() < end) {
-      loop.context.restart();
-      loop.context.run_one_for(std::chrono::milliseconds(5));
-    }
+    loop.run_until(done, std::chrono::seconds(2));
   }
   [[nodiscard]] bool logged(std::string_view event) const {
     for (const std::string& line : log_lines) {

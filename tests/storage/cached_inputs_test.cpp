@@ -19,7 +19,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -75,14 +74,6 @@ struct World {
       CHECK((TempFolder::read(file.path) == server.items.at(file.id.str()).bytes));
       CHECK(file.size == server.items.at(file.id.str()).bytes.size());
     }
-  }
-  bool drive_until(const std::function<bool()>& reached) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    loop.context.restart();
-    while (!reached() && std::chrono::steady_clock::now() < end) {
-      loop.context.run_one_for(std::chrono::milliseconds(5));  // not past what is waited for
-    }
-    return reached();
   }
 };
 
@@ -150,14 +141,14 @@ TEST_CASE("cache: two slots that want the same input at once fetch it once",
     return std::all_of(slots.begin(), slots.end(), [](const auto& slot) { return slot->done(); });
   };
   SECTION("one transfer for all") {
-    REQUIRE(w.drive_until(all_done));
+    REQUIRE(w.loop.run_until(all_done));
     for (const auto& files : got) w.check_right(*files);
     CHECK(w.server.payload < 301'000);
   }
   SECTION("when the one that fetches is cancelled, another does") {
-    REQUIRE(w.drive_until([&] { return w.server.payload > 0; }));
+    REQUIRE(w.loop.run_until([&] { return w.server.payload > 0; }));
     slots.front()->cancel();
-    REQUIRE(w.drive_until(all_done));
+    REQUIRE(w.loop.run_until(all_done));
     CHECK(slots.front()->failed());
     w.check_right(*got[1]);
     w.check_right(*got[2]);
@@ -168,7 +159,7 @@ TEST_CASE("cache: two slots that want the same input at once fetch it once",
       if (r.headers.find("accept") == "application/json") return std::nullopt;
       return http::error_response(403, "forbidden", "no");
     };
-    REQUIRE(w.drive_until(all_done));
+    REQUIRE(w.loop.run_until(all_done));
     for (const auto& files : got) CHECK(files->error().code == "http_403");
   }
 }
