@@ -8,6 +8,7 @@
 #include "storage/input_cache.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
+#include "tests/storage/domain_fixture.hpp"
 #include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/temp_folder.hpp"
@@ -30,8 +31,10 @@
 namespace pn::storage {
 namespace {
 
+using testing::by_id;
 using testing::DomainWorld;
 using testing::FakeDomainServer;
+using testing::is_right;
 using testing::ScriptedConnection;
 using testing::ScriptedServer;
 using testing::TempFolder;
@@ -46,12 +49,6 @@ std::unique_ptr<InputCache> open_cache(const TempFolder& folder, std::uint64_t m
   return *InputCache::open(options);
 }
 
-DataQuery named(const std::string& id) {
-  DataQuery query;
-  if (!id.empty()) query.ids.emplace_back(id);
-  return query;
-}
-
 /// The slots of one node: a client for each task, one cache.
 struct World {
   World() { slots.cache = cache.get(); }
@@ -64,16 +61,14 @@ struct World {
   int tasks = 0;
 
   std::filesystem::path next() { return folder.path / ("task-" + std::to_string(++tasks)); }
-  Files task(const std::string& id = "") {
+  Files task(const std::string& id) { return task(by_id(id)); }
+  Files task(DataQuery query) {
     const auto client = slots.another(server.url());
-    return slots.run(client->download(named(id), next()));
+    return slots.run(client->download(std::move(query), next()));
   }
   void check_right(const Files& files) {
     REQUIRE(files.ok());
-    for (const InputFile& file : *files) {
-      CHECK((TempFolder::read(file.path) == server.items.at(file.id.str()).bytes));
-      CHECK(file.size == server.items.at(file.id.str()).bytes.size());
-    }
+    for (const InputFile& file : *files) CHECK(is_right(server, file));
   }
 };
 
@@ -94,7 +89,7 @@ TEST_CASE("cache: a second task that wants the same input fetches no byte of it"
   CHECK(w.server.payload == sent);
 
   SECTION("of several, the missing ones alone are fetched, and all are in the list's order") {
-    const Files both = w.task();
+    const Files both = w.task(DataQuery());
     w.check_right(both);
     REQUIRE(both->size() == 2);
     CHECK(both->front().id.str() == a);
@@ -114,9 +109,7 @@ TEST_CASE("cache: a second task that wants the same input fetches no byte of it"
       std::ofstream out(entry.path(), std::ios::in | std::ios::out);
       out << "tampered";
     }
-    const auto client = w.slots.another(w.server.url());
-    const Files files = w.slots.run(client->download(named(a), w.next()));
-    w.check_right(files);
+    w.check_right(w.task(a));
     CHECK(w.server.payload > 2 * 300'000);
   }
 }
@@ -130,7 +123,7 @@ TEST_CASE("cache: two slots that want the same input at once fetch it once",
   const auto ask = [&](std::size_t slot) -> Awaitable<void> {
     const auto client = w.slots.another(w.server.url());
     const std::filesystem::path folder = w.folder.path / ("slot-" + std::to_string(slot));
-    DataQuery query = named(a);
+    DataQuery query = by_id(a);
     Files files = co_await client->download(query, folder);
     got[slot].emplace(std::move(files));
   };
@@ -207,7 +200,7 @@ TEST_CASE("cache: the same 1 GiB input again costs no byte", "[storage][cache][.
   for (int task = 0; task < 2; ++task) {
     const auto client = slots.another(server.url("/"));
     const auto path = folder.path / ("task-" + std::to_string(task));
-    const Files files = loop.run(client->download(named("i"), path), std::chrono::seconds(120));
+    const Files files = loop.run(client->download(by_id("i"), path), std::chrono::seconds(120));
     REQUIRE(files.ok());
     CHECK(std::filesystem::file_size(files->front().path) == kSize);
   }

@@ -9,6 +9,7 @@
 #include "storage/domain_calls.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
+#include "tests/storage/domain_fixture.hpp"
 #include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/fake_rng.hpp"
@@ -27,18 +28,13 @@
 namespace pn::storage {
 namespace {
 
+using testing::by_id;
 using testing::DomainWorld;
 using testing::FakeDomainServer;
 using testing::ScriptedConnection;
 using testing::ScriptedServer;
 using testing::TempFolder;
 using testing::TestLoop;
-
-DataQuery by_id(std::string id) {
-  DataQuery query;
-  query.ids.emplace_back(std::move(id));
-  return query;
-}
 
 http::ServerResponse unavailable() { return http::error_response(503, "busy", "later"); }
 

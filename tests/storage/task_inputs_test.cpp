@@ -8,6 +8,7 @@
 #include "storage/domain_calls.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
+#include "tests/storage/domain_fixture.hpp"
 #include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/temp_folder.hpp"
@@ -27,21 +28,16 @@
 namespace pn::storage {
 namespace {
 
+using testing::DomainFixture;
 using testing::DomainWorld;
-using testing::FakeDomainServer;
 using testing::ScriptedConnection;
 using testing::ScriptedServer;
 using testing::TempFolder;
 using testing::TestLoop;
 
-struct Fixture {
-  explicit Fixture(DomainClientOptions options = DomainWorld::quick())
-      : world(loop, server.url(), {"t1"}, std::move(options)) {}
+struct Fixture : DomainFixture {
+  using DomainFixture::DomainFixture;
 
-  TestLoop loop;
-  FakeDomainServer server{loop};
-  DomainWorld world;
-  TempFolder folder;
   TaskInputs inputs{world.client, folder.path / "inputs"};
 
   Result<std::vector<Input>> all(const std::vector<Cid>& cids) {
