@@ -4,6 +4,7 @@
 #include "base/clock.hpp"
 #include "tests/base/sleepers.hpp"
 #include "tests/support/test_loop.hpp"
+#include "tests/support/unwound.hpp"
 
 #include <chrono>
 #include <exception>
@@ -22,11 +23,7 @@ using testing::fail_after;
 using testing::sleep_then;
 using testing::Started;
 using testing::TestLoop;
-
-struct Unwound {
-  bool& flag;
-  ~Unwound() { flag = true; }
-};
+using testing::Unwound;
 
 Awaitable<void> sleep_and_note(Clock& clock, bool& unwound) {
   const Unwound note{unwound};

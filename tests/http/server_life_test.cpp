@@ -5,6 +5,7 @@
 #include "http/types.hpp"
 #include "tests/http/raw_client.hpp"
 #include "tests/support/test_loop.hpp"
+#include "tests/support/unwound.hpp"
 
 #include <chrono>
 #include <functional>
@@ -21,6 +22,7 @@ using testing::RawAnswer;
 using testing::RawClient;
 using testing::Served;
 using testing::TestLoop;
+using testing::Unwound;
 
 const std::string kGet = "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -42,11 +44,7 @@ Router usual(Gate& gate) {
     co_return ServerResponse::text(200, std::move(*body));
   });
   router.add(Method::get, "/wait", [&gate](ServerRequest&) -> Awaitable<ServerResponse> {
-    struct Note {
-      bool& flag;
-      ~Note() { flag = true; }
-    };
-    const Note note{gate.unwound};
+    const Unwound note{gate.unwound};
     ++gate.entered;
     co_await gate.open.wait();
     co_return ServerResponse::text(200, "waited");

@@ -13,6 +13,7 @@
 #include "tests/node/fake_dms.hpp"
 #include "tests/node/node_fixture.hpp"
 #include "tests/support/test_loop.hpp"
+#include "tests/support/unwound.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -28,6 +29,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using pn::testing::Started;
+using pn::testing::Unwound;
 using runners::TaskContext;
 using testing::envelope;
 using testing::FakeDms;
@@ -221,11 +223,7 @@ TEST_CASE("task: cancel stops the runner and sends no receipt", "[node][task]") 
   NodeFixture f;
   bool unwound = false;
   f.add([&](TaskContext& task) -> Awaitable<Result<void>> {
-    struct Note {
-      bool& flag;
-      ~Note() { flag = true; }
-    };
-    const Note note{unwound};
+    const Unwound note{unwound};
     CHECK_FALSE(task.workspace().empty());
     co_await task.clock().sleep_for(1h);
     co_return Result<void>();
