@@ -35,6 +35,8 @@ using testing::envelope;
 using testing::FakeDms;
 using testing::NodeFixture;
 using testing::Reply;
+using testing::sleep_long;
+using testing::succeed;
 
 /// A task run of the fixture, stopped before the fixture goes.
 struct Running {
@@ -48,13 +50,6 @@ struct Running {
   TaskRun task;
   Started op;
 };
-
-Awaitable<Result<void>> succeed(TaskContext&) { co_return Result<void>(); }
-
-Awaitable<Result<void>> sleep_long(TaskContext& task) {
-  co_await task.clock().sleep_for(std::chrono::hours(1));
-  co_return Result<void>();
-}
 
 }  // namespace
 
