@@ -3,6 +3,7 @@
 #include "base/file.hpp"
 #include "base/result.hpp"
 #include "storage/archive_error.hpp"
+#include "storage/file_content.hpp"
 
 #include <algorithm>
 #include <array>
@@ -20,7 +21,6 @@
 
 #include <archive.h>
 #include <lzma.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -58,15 +58,9 @@ ArchiveFile::~ArchiveFile() = default;
 ArchiveFile::ArchiveFile(ArchiveFile&&) noexcept = default;
 
 Result<ArchiveFile> ArchiveFile::open(const std::filesystem::path& path) {
-  Result<UniqueFd> fd = open_read(path);
-  if (!fd.ok()) return std::move(fd).error();
-  struct stat facts{};
-  if (::fstat(fd->get(), &facts) != 0) return from_errno(errno, "cannot look at " + path.string());
-  if (!S_ISREG(facts.st_mode)) {
-    return Error(ErrorKind::rejected, "file_type", path.string() + " is not a regular file");
-  }
-  ArchiveFile out(
-      *std::move(fd), static_cast<std::uint64_t>(facts.st_size), path.filename().string());
+  Result<RegularFile> file = open_regular(path);
+  if (!file.ok()) return std::move(file).error();
+  ArchiveFile out(std::move(file->fd), file->size, path.filename().string());
   std::array<char, kXzMagic.size()> magic{};
   const ssize_t got = ::pread(out.fd_.get(), magic.data(), magic.size(), 0);
   if (got != static_cast<ssize_t>(magic.size())) return out;

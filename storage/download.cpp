@@ -1,8 +1,8 @@
 #include "storage/download.hpp"
 
 #include "base/awaitable.hpp"
+#include "base/finally.hpp"
 #include "base/log.hpp"
-#include "base/nursery.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "http/client.hpp"
@@ -24,13 +24,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
+#include <functional>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <boost/asio/this_coro.hpp>
 
 namespace pn::storage {
 namespace {
@@ -63,27 +61,22 @@ Download::Download(DomainCalls& calls, InputBudget& budget, DownloadOrder order)
       items_(calls) {}
 
 Awaitable<Result<std::vector<InputFile>>> Download::run() {
-  std::optional<Result<std::vector<InputFile>>> done;
-  std::exception_ptr thrown;
-  try {
-    Result<std::vector<InputFile>> got = co_await try_all();
-    done.emplace(std::move(got));
-  } catch (...) {  // cancellation mostly: rethrown below, when nothing is left
-    thrown = std::current_exception();
-  }
+  Awaitable<Result<std::vector<InputFile>>> trying = try_all();
+  const std::function<Awaitable<void>()> cleaning = [this] { return clean_up(); };
+  Result<std::vector<InputFile>> done =
+      co_await finally<Result<std::vector<InputFile>>>(std::move(trying), cleaning);
+  co_return done;
+}
+
+/// All is there, or nothing is left.
+Awaitable<void> Download::clean_up() {
   items_.release_all();
-  if (done && done->ok()) {
+  if (complete_) {
     folder_.keep();
-    co_return std::move(*done);
+    co_return;
   }
   budget_.give_back(std::exchange(reserved_, 0));
-  const bool throws = co_await asio::this_coro::throw_if_cancelled();
-  co_await asio::this_coro::throw_if_cancelled(false);
-  Awaitable<void> removing = remove();
-  co_await shielded(std::move(removing));
-  co_await asio::this_coro::throw_if_cancelled(throws);
-  if (thrown) std::rethrow_exception(thrown);
-  co_return std::move(*done);
+  co_await remove();
 }
 
 Awaitable<void> Download::remove() {
@@ -103,7 +96,11 @@ Awaitable<Result<std::vector<InputFile>>> Download::try_all() {
       if (!looked.ok()) co_return looked.error();
     }
     const Result<void> done = co_await advance();
-    if (done.ok()) co_return files();
+    if (done.ok()) {
+      std::vector<InputFile> all = files();
+      complete_ = true;
+      co_return all;
+    }
     const std::uint64_t now = bytes();
     if (now > furthest) patience.progressed();
     furthest = std::max(furthest, now);

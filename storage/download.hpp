@@ -56,6 +56,7 @@ class Download final {
   Awaitable<Result<void>> stream(DataQuery query, std::vector<std::size_t> asked);
   Awaitable<Result<void>> go_on_by_range();
   Awaitable<void> begin_anew();
+  Awaitable<void> clean_up();
   Awaitable<void> remove();
   [[nodiscard]] std::vector<std::size_t> worth_keeping(const std::vector<std::size_t>& came) const;
   void take_in(std::vector<PartsWriter::Part> parts);
@@ -71,6 +72,7 @@ class Download final {
   DownloadFolder folder_;
   Listing listing_;
   ItemClaims items_;
+  bool complete_ = false;
   bool looked_ = false;
   bool listed_ = false;     ///< the list is known, and names something
   bool in_order_ = true;    ///< the parts came in the list's order

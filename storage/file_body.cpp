@@ -6,6 +6,7 @@
 #include "base/file.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
+#include "storage/file_content.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -24,7 +25,6 @@
 #include <vector>
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -42,16 +42,11 @@ Result<void> make_parent(const std::filesystem::path& path) {
 }  // namespace
 
 Result<Content> Content::of_file(const std::filesystem::path& path) {
-  Result<UniqueFd> fd = open_read(path);
-  if (!fd.ok()) return std::move(fd).error();
-  struct stat facts{};
-  if (::fstat(fd->get(), &facts) != 0) return from_errno(errno, "cannot look at " + path.string());
-  if (!S_ISREG(facts.st_mode)) {
-    return Error(ErrorKind::rejected, "file_type", path.string() + " is not a regular file");
-  }
+  Result<RegularFile> file = open_regular(path);
+  if (!file.ok()) return std::move(file).error();
   Content out;
-  out.fd_ = *std::move(fd);
-  out.size_ = static_cast<std::uint64_t>(facts.st_size);
+  out.fd_ = std::move(file->fd);
+  out.size_ = file->size;
   return out;
 }
 

@@ -7,15 +7,32 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <string>
+#include <utility>
 
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <unistd.h>
 
 namespace pn::storage {
+
+Result<RegularFile> open_regular(const std::filesystem::path& path) {
+  Result<UniqueFd> fd = open_read(path);
+  if (!fd.ok()) return std::move(fd).error();
+  struct stat facts{};
+  if (::fstat(fd->get(), &facts) != 0) return from_errno(errno, "cannot look at " + path.string());
+  if (!S_ISREG(facts.st_mode)) {
+    return Error(ErrorKind::rejected, "file_type", path.string() + " is not a regular file");
+  }
+  RegularFile out;
+  out.fd = *std::move(fd);
+  out.size = static_cast<std::uint64_t>(facts.st_size);
+  return out;
+}
 
 bool can_clone(int folder) {
   // Nameless, so that nothing stays; every file system that clones has such files.

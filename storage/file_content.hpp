@@ -1,12 +1,22 @@
 #pragma once
 
+#include "base/file.hpp"
 #include "base/result.hpp"
 
 #include <cstdint>
+#include <filesystem>
 
 namespace pn::storage {
 
-// One file's content for another file, by descriptors. All block.
+// Content of files, by descriptors. All block.
+
+/// Open for reading.
+struct RegularFile {
+  UniqueFd fd;
+  std::uint64_t size = 0;
+};
+/// Kind `rejected`, code "file_type", where it is anything else than a regular file.
+Result<RegularFile> open_regular(const std::filesystem::path& path);
 
 /// Whether files of this folder (open) can share their blocks: Btrfs, XFS, bcachefs.
 bool can_clone(int folder);

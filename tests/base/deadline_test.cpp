@@ -34,63 +34,59 @@ Awaitable<void> into(Awaitable<Result<int>> op, std::optional<Result<int>>& out)
   out.emplace(co_await std::move(op));
 }
 
+/// An operation that a deadline ends, on virtual time.
+struct Limited {
+  TestLoop loop;
+  std::optional<Result<int>> out;
+  std::optional<Started> started;
+
+  void start(std::chrono::seconds limit, Awaitable<Result<int>> op) {
+    const Deadline deadline = Deadline::in(loop.clock, limit);
+    started.emplace(loop, into(with_deadline(loop.clock, deadline, std::move(op)), out));
+  }
+};
+
 }  // namespace
 
 TEST_CASE("with_deadline: an operation in time answers its own result", "[base]") {
-  TestLoop loop;
-  std::optional<Result<int>> out;
-  Started started(
-      loop,
-      into(with_deadline(loop.clock, Deadline::in(loop.clock, 5s), answer_after(loop.clock, 1s)),
-           out));
-  loop.advance(1s);
-  REQUIRE(out);
-  CHECK(out->value() == 42);
-  CHECK(loop.clock.sleepers() == 0);
+  Limited f;
+  f.start(5s, answer_after(f.loop.clock, 1s));
+  f.loop.advance(1s);
+  REQUIRE(f.out);
+  CHECK(f.out->value() == 42);
+  CHECK(f.loop.clock.sleepers() == 0);
 }
 
 TEST_CASE("with_deadline: the deadline unwinds the operation", "[base]") {
-  TestLoop loop;
-  std::optional<Result<int>> out;
-  Started started(
-      loop,
-      into(with_deadline(loop.clock, Deadline::in(loop.clock, 5s), answer_after(loop.clock, 60s)),
-           out));
-  loop.advance(4s);
-  CHECK_FALSE(out);
-  loop.advance(1s);
-  REQUIRE(out);
-  REQUIRE_FALSE(out->ok());
-  CHECK(out->error().code == "deadline");
-  CHECK(loop.clock.sleepers() == 0);
+  Limited f;
+  f.start(5s, answer_after(f.loop.clock, 60s));
+  f.loop.advance(4s);
+  CHECK_FALSE(f.out);
+  f.loop.advance(1s);
+  REQUIRE(f.out);
+  REQUIRE_FALSE(f.out->ok());
+  CHECK(f.out->error().code == "deadline");
+  CHECK(f.loop.clock.sleepers() == 0);
 }
 
 TEST_CASE("with_deadline: what the operation throws comes through at once", "[base]") {
-  TestLoop loop;
-  std::optional<Result<int>> out;
-  Started started(
-      loop,
-      into(with_deadline(loop.clock, Deadline::in(loop.clock, 500s), throw_after(loop.clock, 1s)),
-           out));
-  loop.advance(1s);
-  REQUIRE(started.done());
-  CHECK_THROWS_WITH(started.rethrow(), "broken");
+  Limited f;
+  f.start(500s, throw_after(f.loop.clock, 1s));
+  f.loop.advance(1s);
+  REQUIRE(f.started->done());
+  CHECK_THROWS_WITH(f.started->rethrow(), "broken");
 }
 
 TEST_CASE("with_deadline: cancellation of the caller ends both", "[base]") {
-  TestLoop loop;
-  std::optional<Result<int>> out;
-  Started started(
-      loop,
-      into(with_deadline(loop.clock, Deadline::in(loop.clock, 5s), answer_after(loop.clock, 60s)),
-           out));
-  loop.poll();
-  started.cancel();
-  loop.poll();
-  CHECK(started.done());
-  CHECK(started.failed());
-  CHECK_FALSE(out);
-  CHECK(loop.clock.sleepers() == 0);
+  Limited f;
+  f.start(5s, answer_after(f.loop.clock, 60s));
+  f.loop.poll();
+  f.started->cancel();
+  f.loop.poll();
+  CHECK(f.started->done());
+  CHECK(f.started->failed());
+  CHECK_FALSE(f.out);
+  CHECK(f.loop.clock.sleepers() == 0);
 }
 
 TEST_CASE("event: set before wait, several sets are one, deadline comes first", "[base]") {

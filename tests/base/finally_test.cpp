@@ -1,7 +1,7 @@
 #include "base/finally.hpp"
 
 #include "base/awaitable.hpp"
-#include "base/clock.hpp"
+#include "tests/base/sleepers.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <chrono>
@@ -16,21 +16,10 @@ namespace pn {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::fail_after;
+using testing::sleep_then;
 using testing::Started;
 using testing::TestLoop;
-
-Awaitable<void> sleep_then(Clock& clock,
-                           std::chrono::seconds after,
-                           std::vector<int>& log,
-                           int mark) {
-  co_await clock.sleep_for(after);
-  log.push_back(mark);
-}
-
-Awaitable<void> fail_after(Clock& clock, std::chrono::seconds after) {
-  co_await clock.sleep_for(after);
-  throw std::runtime_error("child failed");
-}
 
 }  // namespace
 

@@ -2,11 +2,12 @@
 
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
+#include "tests/base/sleepers.hpp"
 #include "tests/support/test_loop.hpp"
+#include "tests/support/unwound.hpp"
 
 #include <chrono>
 #include <exception>
-#include <stdexcept>
 #include <vector>
 
 #include <boost/asio/post.hpp>
@@ -18,26 +19,11 @@ namespace pn {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::fail_after;
+using testing::sleep_then;
 using testing::Started;
 using testing::TestLoop;
-
-Awaitable<void> sleep_then(Clock& clock,
-                           std::chrono::seconds after,
-                           std::vector<int>& log,
-                           int mark) {
-  co_await clock.sleep_for(after);
-  log.push_back(mark);
-}
-
-Awaitable<void> fail_after(Clock& clock, std::chrono::seconds after) {
-  co_await clock.sleep_for(after);
-  throw std::runtime_error("child failed");
-}
-
-struct Unwound {
-  bool& flag;
-  ~Unwound() { flag = true; }
-};
+using testing::Unwound;
 
 Awaitable<void> sleep_and_note(Clock& clock, bool& unwound) {
   const Unwound note{unwound};

@@ -59,12 +59,7 @@ struct Connecting {
   }
   /// Real sockets need real time.
   bool until_done() {
-    const auto end = std::chrono::steady_clock::now() + 5s;
-    while (!started.done() && std::chrono::steady_clock::now() < end) {
-      loop.context.restart();
-      loop.context.run_one_for(5ms);
-    }
-    return started.done();
+    return loop.run_until([this] { return started.done(); }, 5s);
   }
   void turn() {
     loop.context.restart();

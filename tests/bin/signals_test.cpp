@@ -1,6 +1,7 @@
 #include "base/json.hpp"
 #include "tests/support/child.hpp"
 #include "tests/support/fake_marketplace.hpp"
+#include "tests/support/market_process.hpp"
 #include "tests/support/node_process.hpp"
 #include "tests/support/temp_folder.hpp"
 
@@ -160,20 +161,10 @@ TEST_CASE("drain_deadline: DMS hears node_shutdown within a second of it",
 TEST_CASE("drain_deadline: another node leases the task within five seconds",
           "[bin][drain_deadline]") {
   const TempFolder folder;
-  const std::string env = folder.file("market.env");
-  Child market({POSENODE_BINARY,
-                "market",
-                "--listen",
-                "127.0.0.1:0",
-                "--data",
-                folder.file("market"),
-                "--write-env",
-                env},
-               {{"PATH", "/usr/bin:/bin"}});
-  REQUIRE(market.wait_for("(for --env-file)\n", 20s));
+  const MarketProcess market(POSENODE_BINARY, folder);
   const auto node = [&](const std::string& name, const char* key) {
     return std::make_unique<Child>(
-        std::vector<std::string>{POSENODE_BINARY, "run", "--env-file", env},
+        std::vector<std::string>{POSENODE_BINARY, "run", "--env-file", market.env},
         std::map<std::string, std::string>{{"PATH", "/usr/bin:/bin"},
                                            {"SECP256K1_PRIVHEX", std::string(63, '0') + key},
                                            {"STATUS_ADDR", "127.0.0.1:0"},
@@ -199,7 +190,7 @@ TEST_CASE("drain_deadline: another node leases the task within five seconds",
                 "job",
                 "submit",
                 "--env-file",
-                env,
+                market.env,
                 "--capability",
                 "/noop/v1",
                 "--meta",

@@ -1,4 +1,5 @@
 #include "tests/support/child.hpp"
+#include "tests/support/market_process.hpp"
 #include "tests/support/temp_folder.hpp"
 
 #include <chrono>
@@ -8,7 +9,6 @@
 #include <cstdio>
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -48,19 +48,6 @@ constexpr int kKilled = 128 + SIGKILL;
 class Storm {
  public:
   Storm() {
-    const std::map<std::string, std::string> settings{{"PATH", "/usr/bin:/bin"},
-                                                      {"LEASE_TTL_SECS", "2"},
-                                                      {"LOG_LEVEL", "error"}};  // nobody reads it
-    const std::vector<std::string> market{POSENODE_BINARY,
-                                          "market",
-                                          "--listen",
-                                          "127.0.0.1:0",
-                                          "--data",
-                                          folder_.file("market"),
-                                          "--write-env",
-                                          env_file()};
-    market_.emplace(market, settings);
-    REQUIRE(market_->wait_for("(for --env-file)\n", 20s));
     const Json key = Json::parse(client({"keygen", "--json"}));
     key_ = key["SECP256K1_PRIVHEX"].get<std::string>();
     folder_.write("photo.txt", "an input\n");
@@ -88,7 +75,7 @@ class Storm {
   /// One life of the node, and how it ended. Without a point it lives until the job is done.
   int live(const std::string& point, int slots) {
     Child node(
-        {point.empty() ? POSENODE_BINARY : POSENODE_CRASH_BINARY, "run", "--env-file", env_file()},
+        {point.empty() ? POSENODE_BINARY : POSENODE_CRASH_BINARY, "run", "--env-file", market_.env},
         {{"PATH", "/usr/bin:/bin"},
          {"SECP256K1_PRIVHEX", key_},
          {"STATE_DIR", folder_.file("node")},
@@ -127,12 +114,11 @@ class Storm {
   }
 
  private:
-  [[nodiscard]] std::string env_file() const { return folder_.file("env"); }
   std::string client(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), POSENODE_BINARY);
     if (arguments[1] != "keygen") {
       arguments.emplace_back("--env-file");
-      arguments.push_back(env_file());
+      arguments.push_back(market_.env);
     }
     Child child(arguments, {{"PATH", "/usr/bin:/bin"}});
     const ChildResult result = child.wait(60s);
@@ -142,7 +128,10 @@ class Storm {
   }
 
   TempFolder folder_;
-  std::optional<Child> market_;
+  MarketProcess market_{
+      POSENODE_BINARY,
+      folder_,
+      {{"LEASE_TTL_SECS", "2"}, {"LOG_LEVEL", "error"}}};  // whose log nobody reads
   std::string key_;
   std::string job_;
 };

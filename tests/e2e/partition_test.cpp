@@ -2,6 +2,7 @@
 #include "http/url.hpp"
 #include "tests/support/child.hpp"
 #include "tests/support/fault_proxy.hpp"
+#include "tests/support/market_process.hpp"
 #include "tests/support/temp_folder.hpp"
 
 #include <atomic>
@@ -12,7 +13,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -109,26 +109,13 @@ class Way {
 
 struct Network {
   TempFolder folder;
-  std::string env = folder.file("market.env");
-  std::optional<Child> market;
+  MarketProcess market{POSENODE_BINARY,
+                       folder,
+                       {{"LEASE_TTL_SECS", std::to_string(std::chrono::seconds(kTtl).count())}}};
 
-  Network() {
-    market.emplace(std::vector<std::string>{POSENODE_BINARY,
-                                            "market",
-                                            "--listen",
-                                            "127.0.0.1:0",
-                                            "--data",
-                                            folder.file("market"),
-                                            "--write-env",
-                                            env},
-                   std::map<std::string, std::string>{
-                       {"PATH", "/usr/bin:/bin"},
-                       {"LEASE_TTL_SECS", std::to_string(std::chrono::seconds(kTtl).count())}});
-    REQUIRE(market->wait_for("(for --env-file)\n", 20s));
-  }
   /// Of the file that the market wrote.
   std::string setting(const std::string& name) {
-    std::ifstream file(env);
+    std::ifstream file(market.env);
     for (std::string line; std::getline(file, line);) {
       if (line.starts_with(name + "=")) return line.substr(name.size() + 1);
     }
@@ -154,11 +141,11 @@ struct Network {
                                                 {"LOG_FORMAT", "text"}};
     for (const auto& [key_of, value] : more) settings[key_of] = value;
     return std::make_unique<Child>(
-        std::vector<std::string>{POSENODE_BINARY, "run", "--env-file", env}, settings);
+        std::vector<std::string>{POSENODE_BINARY, "run", "--env-file", market.env}, settings);
   }
   Json client(std::vector<std::string> words) {
     words.insert(words.begin(), POSENODE_BINARY);
-    words.insert(words.end(), {"--env-file", env, "--json"});
+    words.insert(words.end(), {"--env-file", market.env, "--json"});
     Child child(words, {{"PATH", "/usr/bin:/bin"}});
     const ChildResult result = child.wait(10s);
     INFO(result.err);

@@ -11,7 +11,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -117,15 +116,9 @@ struct World {
   std::unique_ptr<HttpClient> client = *make_http_client(loop.executor(), {});
 
   Result<Response> send(Request request) { return loop.run(client->send(std::move(request))); }
-  bool drive_until(const std::function<bool()>& reached) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    loop.context.restart();
-    while (!reached() && std::chrono::steady_clock::now() < end) loop.context.run_one_until(end);
-    return reached();
-  }
   /// Until the counter has begun to move, and then until nothing has moved for a while.
   void drive_while_moving(const std::uint64_t& counter) {
-    REQUIRE(drive_until([&] { return counter > 0; }));
+    REQUIRE(loop.run_until([&] { return counter > 0; }));
     std::uint64_t before = 0;
     while (before != counter) {
       before = counter;
@@ -171,7 +164,7 @@ TEST_CASE("stream: a download waits for its sink, in bounded memory", "[http][cl
   CHECK(sink.got == 0);
   sink.gate = nullptr;
   gate.set();
-  REQUIRE(world.drive_until([&] { return started.done(); }));
+  REQUIRE(world.loop.run_until([&] { return started.done(); }));
   started.rethrow();
   REQUIRE(response->ok());
   CHECK((*response)->body.empty());
@@ -211,7 +204,7 @@ TEST_CASE("stream: an upload waits for its server, in bounded memory", "[http][c
   CHECK(source.given < kInBetween);
   CHECK(source.largest <= 256 * 1024);
   go = true;
-  REQUIRE(world.drive_until([&] { return started.done(); }));
+  REQUIRE(world.loop.run_until([&] { return started.done(); }));
   started.rethrow();
   REQUIRE(response->ok());
   CHECK((*response)->body == "stored");
@@ -358,7 +351,7 @@ TEST_CASE("stream: what source or sink fails with is the answer", "[http][client
     CHECK(response.error().kind == ErrorKind::corrupt);
     CHECK(response.error().code == "body_short");
   }
-  CHECK(world.drive_until([&] { return closed; }));
+  CHECK(world.loop.run_until([&] { return closed; }));
 }
 
 TEST_CASE("stream: a truncated download is an error after its bytes", "[http][client][stream]") {
@@ -439,10 +432,10 @@ TEST_CASE("stream: cancellation reaches a source or sink that waits", "[http][cl
     const Result<Response> response = co_await world.client->send(std::move(request));
   };
   testing::Started started(world.loop, body());
-  REQUIRE(world.drive_until([&] { return upload ? source.waiting : sink.waiting; }));
+  REQUIRE(world.loop.run_until([&] { return upload ? source.waiting : sink.waiting; }));
   CHECK_FALSE(started.done());
   started.cancel();
-  REQUIRE(world.drive_until([&] { return closed; }));
+  REQUIRE(world.loop.run_until([&] { return closed; }));
   CHECK(started.done());
   CHECK_THROWS_AS(started.rethrow(), boost::system::system_error);
 }

@@ -5,6 +5,7 @@
 #include "http/types.hpp"
 #include "tests/http/raw_client.hpp"
 #include "tests/support/test_loop.hpp"
+#include "tests/support/unwound.hpp"
 
 #include <chrono>
 #include <functional>
@@ -21,6 +22,7 @@ using testing::RawAnswer;
 using testing::RawClient;
 using testing::Served;
 using testing::TestLoop;
+using testing::Unwound;
 
 const std::string kGet = "GET /hello HTTP/1.1\r\nHost: h\r\n\r\n";
 
@@ -42,25 +44,12 @@ Router usual(Gate& gate) {
     co_return ServerResponse::text(200, std::move(*body));
   });
   router.add(Method::get, "/wait", [&gate](ServerRequest&) -> Awaitable<ServerResponse> {
-    struct Note {
-      bool& flag;
-      ~Note() { flag = true; }
-    };
-    const Note note{gate.unwound};
+    const Unwound note{gate.unwound};
     ++gate.entered;
     co_await gate.open.wait();
     co_return ServerResponse::text(200, "waited");
   });
   return router;
-}
-
-/// Runs the loop until `condition` holds.
-template <class F>
-bool eventually(TestLoop& loop, F condition) {
-  const auto end = std::chrono::steady_clock::now() + 10s;
-  loop.context.restart();
-  while (!condition() && std::chrono::steady_clock::now() < end) loop.context.run_one_until(end);
-  return condition();
 }
 
 }  // namespace
@@ -180,7 +169,7 @@ TEST_CASE("server: a graceful stop closes what is idle and finishes what is not"
   CHECK(idle.ask(kGet).status == 200);
   RawClient busy(loop, served.port());
   busy.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
-  REQUIRE(eventually(loop, [&] { return gate.entered == 1; }));
+  REQUIRE(loop.run_until([&] { return gate.entered == 1; }));
 
   served.server().request_stop();
   CHECK(idle.closed_by_server());
@@ -213,7 +202,7 @@ TEST_CASE("server: cancellation ends handlers too", "[http][server]") {
   Served served(loop, usual(gate));
   RawClient client(loop, served.port());
   client.send("GET /wait HTTP/1.1\r\nHost: h\r\n\r\n");
-  REQUIRE(eventually(loop, [&] { return gate.entered == 1; }));
+  REQUIRE(loop.run_until([&] { return gate.entered == 1; }));
   served.cancel();
   served.settle();
   CHECK(served.done());
@@ -284,7 +273,7 @@ TEST_CASE("server: a handler can tell that its client has left", "[http][server]
   Served served(loop, std::move(router));
   RawClient client(loop, served.port());
   client.send("GET /long HTTP/1.1\r\nHost: h\r\n\r\n");
-  REQUIRE(eventually(loop, [&] { return static_cast<bool>(gone); }));
+  REQUIRE(loop.run_until([&] { return static_cast<bool>(gone); }));
   CHECK_FALSE(gone());
   client.send(kGet);  // the next request waits in the socket
   CHECK_FALSE(gone());
@@ -298,9 +287,9 @@ TEST_CASE("server: a handler can tell that its client has left", "[http][server]
     RawClient other(loop, served.port());
     gone = nullptr;
     other.send("GET /long HTTP/1.1\r\nHost: h\r\n\r\n");
-    REQUIRE(eventually(loop, [&] { return static_cast<bool>(gone); }));
+    REQUIRE(loop.run_until([&] { return static_cast<bool>(gone); }));
     other.close();
-    CHECK(eventually(loop, [&] { return gone(); }));
+    CHECK(loop.run_until([&] { return gone(); }));
     gate.open.set();
   }
 }

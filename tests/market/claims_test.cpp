@@ -1,6 +1,5 @@
 #include "base/awaitable.hpp"
 #include "base/json.hpp"
-#include "base/log.hpp"
 #include "base/time.hpp"
 #include "http/types.hpp"
 #include "market/sqlite.hpp"
@@ -119,11 +118,8 @@ TEST_CASE("jobs: who hung up while waiting gets no task", "[market][jobs][mt]") 
 
 TEST_CASE("jobs: a database that fails costs a node no finished work", "[market][jobs][mt]") {
   MarketFixture m;
-  m.stop();
   std::vector<std::string> lines;
-  m.logger = log::Logger({log::Level::error, log::Format::json},
-                         [&](log::Level, std::string_view line) { lines.emplace_back(line); });
-  m.start();
+  m.log_errors_to(lines);
   const std::string grant = m.grant();
   const Node node = m.node(1);
   const std::string job = m.submit(grant, m.job());
@@ -162,11 +158,8 @@ TEST_CASE("jobs: a task that could not be leased is refused when it is submitted
 
 TEST_CASE("jobs: task classes that could not be read are read by the sweep", "[market][jobs][mt]") {
   MarketFixture m;
-  m.stop();
   std::vector<std::string> lines;
-  m.logger = log::Logger({log::Level::error, log::Format::json},
-                         [&](log::Level, std::string_view line) { lines.emplace_back(line); });
-  m.start();
+  m.log_errors_to(lines);
   const std::string grant = m.grant();
   const Node node = m.node(1);
   const auto other = open_session(m.settings.data_dir / "market.sqlite", false);

@@ -4,6 +4,7 @@
 #include "auth/wallet.hpp"
 #include "base/encoding.hpp"
 #include "base/json.hpp"
+#include "base/log.hpp"
 #include "http/client.hpp"
 #include "market/market.hpp"
 #include "tests/support/fake_rng.hpp"
@@ -15,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -76,14 +78,17 @@ class MarketFixture {
     market.reset();
   }
 
+  /// A life of the market whose errors go to `lines`.
+  void log_errors_to(std::vector<std::string>& lines) {
+    stop();
+    logger = log::Logger({log::Level::error, log::Format::json},
+                         [&lines](log::Level, std::string_view line) { lines.emplace_back(line); });
+    start();
+  }
+
   /// Runs the loop until `done`; fails after ten seconds of real time.
   void until(const std::function<bool()>& done) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while (!done()) {
-      if (std::chrono::steady_clock::now() > end) FAIL("it did not come to pass in time");
-      loop.context.restart();
-      loop.context.run_one_for(std::chrono::milliseconds(5));
-    }
+    if (!loop.run_until(done)) FAIL("it did not come to pass in time");
   }
 
   Awaitable<Answer> send(http::Method method,

@@ -24,6 +24,7 @@ namespace {
 using namespace std::chrono_literals;
 using runners::TaskContext;
 using testing::EngineFixture;
+using testing::succeed;
 
 constexpr std::uint64_t kMb = 1024 * 1024;
 const std::filesystem::path kPath = "/data/work";
@@ -32,8 +33,6 @@ const DiskLimits kLimits{.min_free_mb = 64, .max_used_pct = 90, .inode_max_used_
 Space roomy() {
   return {.bytes = 256 * kMb, .free_bytes = 200 * kMb, .inodes = 1000, .free_inodes = 900};
 }
-
-Awaitable<Result<void>> succeed(TaskContext&) { co_return Result<void>(); }
 
 /// An engine whose disk says what the test says; all is done on virtual time but the looks, which
 /// are on a pool's thread.

@@ -26,8 +26,7 @@ using testing::EngineFixture;
 using testing::envelope;
 using testing::FakeDms;
 using testing::Reply;
-
-Awaitable<Result<void>> succeed(TaskContext&) { co_return Result<void>(); }
+using testing::succeed;
 
 Awaitable<Result<void>> for_ten_seconds(TaskContext& task) {
   co_await task.clock().sleep_for(std::chrono::seconds(10));

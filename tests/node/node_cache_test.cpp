@@ -197,11 +197,7 @@ TEST_CASE(
     CHECK(f.cache->bytes() == 0);
     CHECK(fs::exists(cache_folder(f.config)));
     running.cancel();
-    const auto end = std::chrono::steady_clock::now() + 5s;
-    while (!running.done() && std::chrono::steady_clock::now() < end) {
-      loop.context.restart();
-      loop.context.run_one_for(1ms);
-    }
+    loop.run_until([&] { return running.done(); }, 5s);
   }
 }
 

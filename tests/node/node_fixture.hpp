@@ -7,6 +7,8 @@
 #include "node/outbox.hpp"
 #include "node/task_run.hpp"
 #include "runners/registry.hpp"
+#include "runners/task_context.hpp"
+#include "storage/ports.hpp"
 #include "tests/node/fake_dms.hpp"
 #include "tests/node/memory_journal.hpp"
 #include "tests/support/fake_rng.hpp"
@@ -38,6 +40,24 @@ class FakeRunner final : public runners::Runner {
   Body body_;
 };
 
+inline Awaitable<Result<void>> succeed(runners::TaskContext&) { co_return Result<void>(); }
+
+inline Awaitable<Result<void>> sleep_long(runners::TaskContext& task) {
+  co_await task.clock().sleep_for(std::chrono::hours(1));
+  co_return Result<void>();
+}
+
+/// The inputs of a task that has none.
+struct NoInputs final : storage::InputPort {
+  Awaitable<Result<storage::Input>> fetch(Cid cid) override {
+    co_return Error(ErrorKind::not_found, "no_input", cid.str());
+  }
+  Awaitable<Result<std::vector<storage::Input>>> fetch_all(std::vector<Cid> cids) override {
+    if (cids.empty()) co_return std::vector<storage::Input>();
+    co_return Error(ErrorKind::not_found, "no_input", cids.front().str());
+  }
+};
+
 /// Ports in memory. A put takes the token that is current then.
 class FakePorts final : public TaskPortsFactory {
  public:
@@ -51,21 +71,12 @@ class FakePorts final : public TaskPortsFactory {
     if (failure) return *failure;
     tokens = &order.tokens;
     TaskPorts out;
-    out.inputs = std::make_unique<Inputs>();
+    out.inputs = std::make_unique<NoInputs>();
     out.outputs = std::make_unique<Outputs>(*this, order.tokens);
     return out;
   }
 
  private:
-  struct Inputs final : storage::InputPort {
-    Awaitable<Result<storage::Input>> fetch(Cid cid) override {
-      co_return Error(ErrorKind::not_found, "no_input", cid.str());
-    }
-    Awaitable<Result<std::vector<storage::Input>>> fetch_all(std::vector<Cid> cids) override {
-      if (cids.empty()) co_return std::vector<storage::Input>();
-      co_return Error(ErrorKind::not_found, "no_input", cids.front().str());
-    }
-  };
   struct Outputs final : storage::ArtifactPort {
     Outputs(FakePorts& o, storage::TokenSource& t) : owner(o), source(t) {}
     Awaitable<Result<storage::Artifact>> put_file(std::string rel_path,
@@ -174,12 +185,8 @@ struct NodeFixture {
   }
   /// The loop, with what the pool hands back, until `done` or two seconds have passed.
   void poll_until(const std::function<bool()>& done) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
     loop.poll();
-    while (!done() && std::chrono::steady_clock::now() < end) {
-      loop.context.restart();
-      loop.context.run_one_for(std::chrono::milliseconds(5));
-    }
+    loop.run_until(done, std::chrono::seconds(2));
   }
   [[nodiscard]] bool logged(std::string_view event) const {
     for (const std::string& line : log_lines) {

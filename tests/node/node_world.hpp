@@ -49,6 +49,8 @@ using pn::testing::FakeMarketplace;
 using pn::testing::TempFolder;
 using runners::TaskContext;
 using testing::FakeRunner;
+using testing::sleep_long;
+using testing::succeed;
 using Call = FakeMarketplace::Call;
 using Answer = FakeMarketplace::Answer;
 
@@ -187,12 +189,5 @@ struct World {
     return false;
   }
 };
-
-inline Awaitable<Result<void>> succeed(TaskContext&) { co_return Result<void>(); }
-
-inline Awaitable<Result<void>> sleep_long(TaskContext& task) {
-  co_await task.clock().sleep_for(std::chrono::hours(1));
-  co_return Result<void>();
-}
 
 }  // namespace pn::node

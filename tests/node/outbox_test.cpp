@@ -42,8 +42,7 @@ using testing::envelope;
 using testing::FakeDms;
 using testing::NodeFixture;
 using testing::Reply;
-
-Awaitable<Result<void>> succeed(TaskContext&) { co_return Result<void>(); }
+using testing::succeed;
 
 struct OutboxFixture : NodeFixture {
   bool up = true;

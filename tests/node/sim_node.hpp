@@ -106,21 +106,12 @@ class SimPorts final : public TaskPortsFactory {
 
   Result<TaskPorts> make(const PortsOrder& order) override {
     TaskPorts out;
-    out.inputs = std::make_unique<Inputs>();
+    out.inputs = std::make_unique<NoInputs>();
     out.outputs = std::make_unique<Outputs>(*this, order);
     return out;
   }
 
  private:
-  struct Inputs final : storage::InputPort {
-    Awaitable<Result<storage::Input>> fetch(Cid cid) override {
-      co_return Error(ErrorKind::not_found, "no_input", cid.str());
-    }
-    Awaitable<Result<std::vector<storage::Input>>> fetch_all(std::vector<Cid> cids) override {
-      if (cids.empty()) co_return std::vector<storage::Input>();
-      co_return Error(ErrorKind::not_found, "no_input", cids.front().str());
-    }
-  };
   struct Outputs final : storage::ArtifactPort {
     Outputs(SimPorts& o, const PortsOrder& order) : owner(o), info(order.info) {}
     Awaitable<Result<storage::Artifact>> put_file(std::string path,

@@ -6,6 +6,7 @@
 #include "runners/task_context.hpp"
 #include "tests/node/node_fixture.hpp"
 #include "tests/support/test_loop.hpp"
+#include "tests/support/unwound.hpp"
 
 #include <chrono>
 #include <string>
@@ -17,6 +18,7 @@ namespace pn::node {
 
 using namespace std::chrono_literals;
 using pn::testing::Started;
+using pn::testing::Unwound;
 using runners::TaskContext;
 using testing::NodeFixture;
 
@@ -28,11 +30,7 @@ TEST_CASE("stall: a runner that reports nothing new is ended", "[node][stall]") 
   SECTION("silent") {}
   SECTION("the same again and again") { told_every = 10s; }
   f.add([&](TaskContext& task) -> Awaitable<Result<void>> {
-    struct Note {
-      bool& flag;
-      ~Note() { flag = true; }
-    };
-    const Note note{unwound};
+    const Unwound note{unwound};
     CHECK_FALSE(task.workspace().empty());
     task.progress("1");
     while (told_every.count() > 0) {

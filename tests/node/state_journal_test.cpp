@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,14 +60,9 @@ struct JournalFixture {
     writer->cancel();
     wait([this] { return writer->done(); });
   }
-  template <class Done>
-  void wait(Done done) {
-    const auto end = std::chrono::steady_clock::now() + 5s;
+  void wait(const std::function<bool()>& done) {
     loop.poll();
-    while (!done() && std::chrono::steady_clock::now() < end) {
-      loop.context.restart();
-      loop.context.run_one_for(5ms);
-    }
+    loop.run_until(done, 5s);
   }
   Result<void> commit(RowChange change) {
     std::optional<Result<void>> out;

@@ -13,6 +13,7 @@
 #include "tests/node/fake_dms.hpp"
 #include "tests/node/node_fixture.hpp"
 #include "tests/support/test_loop.hpp"
+#include "tests/support/unwound.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -28,11 +29,14 @@ namespace {
 
 using namespace std::chrono_literals;
 using pn::testing::Started;
+using pn::testing::Unwound;
 using runners::TaskContext;
 using testing::envelope;
 using testing::FakeDms;
 using testing::NodeFixture;
 using testing::Reply;
+using testing::sleep_long;
+using testing::succeed;
 
 /// A task run of the fixture, stopped before the fixture goes.
 struct Running {
@@ -46,13 +50,6 @@ struct Running {
   TaskRun task;
   Started op;
 };
-
-Awaitable<Result<void>> succeed(TaskContext&) { co_return Result<void>(); }
-
-Awaitable<Result<void>> sleep_long(TaskContext& task) {
-  co_await task.clock().sleep_for(std::chrono::hours(1));
-  co_return Result<void>();
-}
 
 }  // namespace
 
@@ -221,11 +218,7 @@ TEST_CASE("task: cancel stops the runner and sends no receipt", "[node][task]") 
   NodeFixture f;
   bool unwound = false;
   f.add([&](TaskContext& task) -> Awaitable<Result<void>> {
-    struct Note {
-      bool& flag;
-      ~Note() { flag = true; }
-    };
-    const Note note{unwound};
+    const Unwound note{unwound};
     CHECK_FALSE(task.workspace().empty());
     co_await task.clock().sleep_for(1h);
     co_return Result<void>();

@@ -10,6 +10,7 @@
 #include "tests/node/node_fixture.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
+#include "tests/support/unwound.hpp"
 
 #include <atomic>
 #include <chrono>
@@ -32,6 +33,7 @@ namespace fs = std::filesystem;
 using namespace std::chrono_literals;
 using pn::testing::Started;
 using pn::testing::TempFolder;
+using pn::testing::Unwound;
 using runners::TaskContext;
 using testing::NodeFixture;
 
@@ -123,11 +125,7 @@ TEST_CASE("quota: a task whose folder grows above it is stopped, and its folder 
   f.config.task_max_disk_mb = 1;
   bool unwound = false;
   f.add([&](TaskContext& task) -> Awaitable<Result<void>> {
-    struct Note {
-      bool& flag;
-      ~Note() { flag = true; }
-    };
-    const Note note{unwound};
+    const Unwound note{unwound};
     const std::string piece(kMb / 4, 'x');
     for (int i = 0; i < 100; ++i) {
       const Result<void> written = write_file(task.workspace() / std::to_string(i), piece);

@@ -83,14 +83,6 @@ void cancel_families(std::size_t runs) {
   const std::unique_ptr<ProcessLauncher> launcher = make_process_launcher(loop.executor(), clock);
   const std::string mark = "PN_TREE=" + std::to_string(::getpid()) + ".";
   Millis longest{0};
-  const auto turn_until = [&](const auto& done) {
-    const auto end = std::chrono::steady_clock::now() + 20s;
-    while (!done() && std::chrono::steady_clock::now() < end) {
-      loop.context.restart();
-      loop.context.run_one_for(10ms);
-    }
-    return done();
-  };
   for (std::size_t done = 0; done < runs; done += kAtOnce) {
     std::vector<Run> family(kAtOnce);
     std::vector<std::unique_ptr<Started>> started;
@@ -107,15 +99,17 @@ void cancel_families(std::size_t runs) {
       started.push_back(
           std::make_unique<Started>(loop, run_family(*launcher, std::move(spec), family[i])));
     }
-    REQUIRE(turn_until([&] {
+    const auto all_ready = [&] {
       return std::all_of(family.begin(), family.end(), [](const Run& run) { return run.ready; });
-    }));
+    };
+    REQUIRE(loop.run_until(all_ready, 20s));
     const SteadyTime cancelled = std::chrono::steady_clock::now();
     for (const auto& one : started) one->cancel();
-    REQUIRE(turn_until([&] {
+    const auto all_done = [&] {
       return std::all_of(
           started.begin(), started.end(), [](const auto& one) { return one->done(); });
-    }));
+    };
+    REQUIRE(loop.run_until(all_done, 20s));
     for (const Run& run : family) {
       CHECK(run.ended);
       longest = std::max(longest, std::chrono::duration_cast<Millis>(run.ended_at - cancelled));

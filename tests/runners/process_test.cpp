@@ -61,17 +61,6 @@ struct Fixture {
     return spec;
   }
   Result<ProcessExit> run(ProcessSpec spec) { return loop.run(launcher->run(std::move(spec))); }
-
-  /// Turns the real reactor until `condition` holds; false when it does not within 10 s.
-  template <class Condition>
-  bool until(Condition condition) {
-    const auto end = std::chrono::steady_clock::now() + 10s;
-    while (!condition() && std::chrono::steady_clock::now() < end) {
-      loop.context.restart();
-      loop.context.run_one_for(10ms);
-    }
-    return condition();
-  }
 };
 
 Awaitable<void> run_into(ProcessLauncher& launcher,
@@ -207,7 +196,7 @@ TEST_CASE_METHOD(Fixture, "process: ends only with its background children", "[r
   std::optional<Result<ProcessExit>> out;
   Started started(
       loop, run_into(*launcher, sh("(read x < /dev/null; sleep 0.2; echo late) & exit 3"), out));
-  REQUIRE(until([&] { return out.has_value(); }));
+  REQUIRE(loop.run_until([&] { return out.has_value(); }));
   REQUIRE(*out);
   CHECK((*out)->code == 3);
   CHECK(lines == Lines{"late"});
@@ -223,14 +212,14 @@ TEST_CASE_METHOD(Fixture, "process: cancellation ends the whole family", "[runne
   ProcessSpec spec = sh(script);
   spec.grace = grace;
   Started started(loop, run_into(*launcher, std::move(spec), out));
-  REQUIRE(until([&] { return ready(lines); }));
+  REQUIRE(loop.run_until([&] { return ready(lines); }));
   const std::vector<pid_t> pids = pids_of(lines);
   started.cancel();
-  REQUIRE(until([&] { return started.done(); }));
+  REQUIRE(loop.run_until([&] { return started.done(); }));
   CHECK(started.failed());
   CHECK_FALSE(out);
   // Killed at one stroke, but on a busy machine the last may take a moment to be gone.
-  CHECK(until([&] { return std::none_of(pids.begin(), pids.end(), runs); }));
+  CHECK(loop.run_until([&] { return std::none_of(pids.begin(), pids.end(), runs); }));
 }
 
 TEST_CASE_METHOD(Fixture,
@@ -254,10 +243,10 @@ TEST_CASE_METHOD(Fixture,
     second.emplace(std::move(got));
   };
   Started started(loop, body());
-  REQUIRE(until([&] { return working.load(); }));
+  REQUIRE(loop.run_until([&] { return working.load(); }));
   started.cancel();
   go = true;
-  REQUIRE(until([&] { return started.done(); }));
+  REQUIRE(loop.run_until([&] { return started.done(); }));
   CHECK(started.failed());
   CHECK_FALSE(second);
 }
@@ -271,7 +260,7 @@ TEST_CASE_METHOD(Fixture, "process: what left its group ends with it", "[runners
   std::optional<Result<ProcessExit>> out;
   SECTION("when the program ends") {
     Started started(loop, run_into(*launcher, sh(stray + "exit 3"), out));
-    REQUIRE(until([&] { return out.has_value(); }));
+    REQUIRE(loop.run_until([&] { return out.has_value(); }));
     REQUIRE(*out);
     CHECK((*out)->code == 3);
   }
@@ -281,9 +270,9 @@ TEST_CASE_METHOD(Fixture, "process: what left its group ends with it", "[runners
     ProcessSpec spec = sh(trap + stray + "echo ready; sleep 1000 & wait; wait");
     spec.grace = grace;
     Started started(loop, run_into(*launcher, std::move(spec), out));
-    REQUIRE(until([&] { return !lines.empty() && lines.back() == "ready"; }));
+    REQUIRE(loop.run_until([&] { return !lines.empty() && lines.back() == "ready"; }));
     started.cancel();
-    REQUIRE(until([&] { return started.done(); }));
+    REQUIRE(loop.run_until([&] { return started.done(); }));
     CHECK(started.failed());
   }
   const std::vector<pid_t> pids = pids_of(lines);
@@ -308,9 +297,9 @@ TEST_CASE_METHOD(Fixture, "process: a program has its grace to end well", "[runn
       run_into(*launcher,
                sh("trap 'echo saved; exit 0' TERM; echo ready; while :; do sleep 0.05; done"),
                out));
-  REQUIRE(until([&] { return !lines.empty(); }));
+  REQUIRE(loop.run_until([&] { return !lines.empty(); }));
   started.cancel();
-  REQUIRE(until([&] { return started.done(); }));
+  REQUIRE(loop.run_until([&] { return started.done(); }));
   // Between the two the shell may say "Terminated" of its own sleep, which gets the signal as well.
   CHECK(lines.front() == "ready");
   CHECK(lines.back() == "saved");
@@ -320,7 +309,7 @@ TEST_CASE_METHOD(Fixture, "process: a grace ends when the node's drain does", "[
   std::optional<Result<ProcessExit>> out;
   Started started(
       loop, run_into(*launcher, sh("trap '' TERM; echo ready; while :; do sleep 0.05; done"), out));
-  REQUIRE(until([&] { return !lines.empty(); }));
+  REQUIRE(loop.run_until([&] { return !lines.empty(); }));
   const bool known_before = GENERATE(true, false);
   const auto cut = [&] { launcher->stop_by(clock.steady_now() + Millis(200)); };
   if (known_before) cut();
@@ -328,7 +317,7 @@ TEST_CASE_METHOD(Fixture, "process: a grace ends when the node's drain does", "[
   started.cancel();
   loop.poll();
   if (!known_before) cut();
-  REQUIRE(until([&] { return started.done(); }));
+  REQUIRE(loop.run_until([&] { return started.done(); }));
   CHECK(clock.steady_now() - cancelled >= Millis(200));
   CHECK(clock.steady_now() - cancelled < Millis(2000));  // of thirty seconds
 }

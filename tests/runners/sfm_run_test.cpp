@@ -350,11 +350,7 @@ TEST_CASE("sfm: cancellation ends it while COLMAP runs", "[runners][sfm][mt]") {
     CHECK(done.ok());  // not reached
   };
   Started started(fixture.loop, body());
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  while (fixture.colmap.programs.empty() && std::chrono::steady_clock::now() < end) {
-    fixture.loop.context.restart();
-    fixture.loop.context.run_one_for(std::chrono::milliseconds(10));
-  }
+  fixture.loop.run_until([&] { return !fixture.colmap.programs.empty(); });
   REQUIRE(fixture.colmap.programs.size() == 1);
   started.cancel();
   fixture.loop.poll();

@@ -8,6 +8,7 @@
 #include "storage/input_cache.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
+#include "tests/storage/domain_fixture.hpp"
 #include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/temp_folder.hpp"
@@ -19,7 +20,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,8 +31,10 @@
 namespace pn::storage {
 namespace {
 
+using testing::by_id;
 using testing::DomainWorld;
 using testing::FakeDomainServer;
+using testing::is_right;
 using testing::ScriptedConnection;
 using testing::ScriptedServer;
 using testing::TempFolder;
@@ -47,12 +49,6 @@ std::unique_ptr<InputCache> open_cache(const TempFolder& folder, std::uint64_t m
   return *InputCache::open(options);
 }
 
-DataQuery named(const std::string& id) {
-  DataQuery query;
-  if (!id.empty()) query.ids.emplace_back(id);
-  return query;
-}
-
 /// The slots of one node: a client for each task, one cache.
 struct World {
   World() { slots.cache = cache.get(); }
@@ -65,24 +61,14 @@ struct World {
   int tasks = 0;
 
   std::filesystem::path next() { return folder.path / ("task-" + std::to_string(++tasks)); }
-  Files task(const std::string& id = "") {
+  Files task(const std::string& id) { return task(by_id(id)); }
+  Files task(DataQuery query) {
     const auto client = slots.another(server.url());
-    return slots.run(client->download(named(id), next()));
+    return slots.run(client->download(std::move(query), next()));
   }
   void check_right(const Files& files) {
     REQUIRE(files.ok());
-    for (const InputFile& file : *files) {
-      CHECK((TempFolder::read(file.path) == server.items.at(file.id.str()).bytes));
-      CHECK(file.size == server.items.at(file.id.str()).bytes.size());
-    }
-  }
-  bool drive_until(const std::function<bool()>& reached) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    loop.context.restart();
-    while (!reached() && std::chrono::steady_clock::now() < end) {
-      loop.context.run_one_for(std::chrono::milliseconds(5));  // not past what is waited for
-    }
-    return reached();
+    for (const InputFile& file : *files) CHECK(is_right(server, file));
   }
 };
 
@@ -103,7 +89,7 @@ TEST_CASE("cache: a second task that wants the same input fetches no byte of it"
   CHECK(w.server.payload == sent);
 
   SECTION("of several, the missing ones alone are fetched, and all are in the list's order") {
-    const Files both = w.task();
+    const Files both = w.task(DataQuery());
     w.check_right(both);
     REQUIRE(both->size() == 2);
     CHECK(both->front().id.str() == a);
@@ -123,9 +109,7 @@ TEST_CASE("cache: a second task that wants the same input fetches no byte of it"
       std::ofstream out(entry.path(), std::ios::in | std::ios::out);
       out << "tampered";
     }
-    const auto client = w.slots.another(w.server.url());
-    const Files files = w.slots.run(client->download(named(a), w.next()));
-    w.check_right(files);
+    w.check_right(w.task(a));
     CHECK(w.server.payload > 2 * 300'000);
   }
 }
@@ -139,7 +123,7 @@ TEST_CASE("cache: two slots that want the same input at once fetch it once",
   const auto ask = [&](std::size_t slot) -> Awaitable<void> {
     const auto client = w.slots.another(w.server.url());
     const std::filesystem::path folder = w.folder.path / ("slot-" + std::to_string(slot));
-    DataQuery query = named(a);
+    DataQuery query = by_id(a);
     Files files = co_await client->download(query, folder);
     got[slot].emplace(std::move(files));
   };
@@ -150,14 +134,14 @@ TEST_CASE("cache: two slots that want the same input at once fetch it once",
     return std::all_of(slots.begin(), slots.end(), [](const auto& slot) { return slot->done(); });
   };
   SECTION("one transfer for all") {
-    REQUIRE(w.drive_until(all_done));
+    REQUIRE(w.loop.run_until(all_done));
     for (const auto& files : got) w.check_right(*files);
     CHECK(w.server.payload < 301'000);
   }
   SECTION("when the one that fetches is cancelled, another does") {
-    REQUIRE(w.drive_until([&] { return w.server.payload > 0; }));
+    REQUIRE(w.loop.run_until([&] { return w.server.payload > 0; }));
     slots.front()->cancel();
-    REQUIRE(w.drive_until(all_done));
+    REQUIRE(w.loop.run_until(all_done));
     CHECK(slots.front()->failed());
     w.check_right(*got[1]);
     w.check_right(*got[2]);
@@ -168,7 +152,7 @@ TEST_CASE("cache: two slots that want the same input at once fetch it once",
       if (r.headers.find("accept") == "application/json") return std::nullopt;
       return http::error_response(403, "forbidden", "no");
     };
-    REQUIRE(w.drive_until(all_done));
+    REQUIRE(w.loop.run_until(all_done));
     for (const auto& files : got) CHECK(files->error().code == "http_403");
   }
 }
@@ -216,7 +200,7 @@ TEST_CASE("cache: the same 1 GiB input again costs no byte", "[storage][cache][.
   for (int task = 0; task < 2; ++task) {
     const auto client = slots.another(server.url("/"));
     const auto path = folder.path / ("task-" + std::to_string(task));
-    const Files files = loop.run(client->download(named("i"), path), std::chrono::seconds(120));
+    const Files files = loop.run(client->download(by_id("i"), path), std::chrono::seconds(120));
     REQUIRE(files.ok());
     CHECK(std::filesystem::file_size(files->front().path) == kSize);
   }

@@ -9,6 +9,7 @@
 #include "storage/domain_calls.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
+#include "tests/storage/domain_fixture.hpp"
 #include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/fake_rng.hpp"
@@ -27,18 +28,13 @@
 namespace pn::storage {
 namespace {
 
+using testing::by_id;
 using testing::DomainWorld;
 using testing::FakeDomainServer;
 using testing::ScriptedConnection;
 using testing::ScriptedServer;
 using testing::TempFolder;
 using testing::TestLoop;
-
-DataQuery by_id(std::string id) {
-  DataQuery query;
-  query.ids.emplace_back(std::move(id));
-  return query;
-}
 
 http::ServerResponse unavailable() { return http::error_response(503, "busy", "later"); }
 
@@ -222,17 +218,9 @@ TEST_CASE("domain client: a cancelled download leaves nothing", "[storage][clien
     const auto files = co_await world.client->download(query, folder.path / "1");
   };
   testing::Started started(loop, body());
-  const auto drive_until = [&](const auto& reached) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    loop.context.restart();
-    while (!reached() && std::chrono::steady_clock::now() < end) {
-      loop.context.run_for(std::chrono::milliseconds(5));
-    }
-    return reached();
-  };
-  REQUIRE(drive_until([&] { return folder.listing().size() >= 2; }));
+  REQUIRE(loop.run_until([&] { return folder.listing().size() >= 2; }));
   started.cancel();
-  REQUIRE(drive_until([&] { return started.done() && written; }));
+  REQUIRE(loop.run_until([&] { return started.done() && written; }));
   CHECK(started.failed());
   CHECK(folder.listing().empty());
 }

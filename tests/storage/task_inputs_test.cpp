@@ -8,6 +8,7 @@
 #include "storage/domain_calls.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
+#include "tests/storage/domain_fixture.hpp"
 #include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/temp_folder.hpp"
@@ -27,21 +28,16 @@
 namespace pn::storage {
 namespace {
 
+using testing::DomainFixture;
 using testing::DomainWorld;
-using testing::FakeDomainServer;
 using testing::ScriptedConnection;
 using testing::ScriptedServer;
 using testing::TempFolder;
 using testing::TestLoop;
 
-struct Fixture {
-  explicit Fixture(DomainClientOptions options = DomainWorld::quick())
-      : world(loop, server.url(), {"t1"}, std::move(options)) {}
+struct Fixture : DomainFixture {
+  using DomainFixture::DomainFixture;
 
-  TestLoop loop;
-  FakeDomainServer server{loop};
-  DomainWorld world;
-  TempFolder folder;
   TaskInputs inputs{world.client, folder.path / "inputs"};
 
   Result<std::vector<Input>> all(const std::vector<Cid>& cids) {
@@ -59,17 +55,6 @@ std::string one_part(const std::string& bytes) {
       http::part_head("B", "x/y", {{"name", "n"}, {"size", std::to_string(bytes.size())}}) + bytes +
       "\r\n" + http::closing_delimiter("B");
   return testing::http_answer(200, body, "Content-Type: multipart/form-data; boundary=B\r\n");
-}
-
-/// Drives real sockets until `reached`.
-template <class F>
-bool drive_until(TestLoop& loop, const F& reached) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  loop.context.restart();
-  while (!reached() && std::chrono::steady_clock::now() < end) {
-    loop.context.run_for(std::chrono::milliseconds(5));
-  }
-  return reached();
 }
 
 }  // namespace
@@ -202,12 +187,12 @@ TEST_CASE("task inputs: the first failure ends the others, and so does cancellat
       const auto got = co_await inputs.fetch_all(cids);
     };
     testing::Started started(loop, body());
-    REQUIRE(drive_until(loop, [&] { return hung == 2; }));
+    REQUIRE(loop.run_until([&] { return hung == 2; }));
     started.cancel();
-    REQUIRE(drive_until(loop, [&] { return started.done(); }));
+    REQUIRE(loop.run_until([&] { return started.done(); }));
     CHECK(started.failed());
   }
-  CHECK(drive_until(loop, [&] { return closed == 2; }));
+  CHECK(loop.run_until([&] { return closed == 2; }));
   CHECK(folder.listing().empty());
 }
 
@@ -223,14 +208,14 @@ TEST_CASE("task inputs: who asks for the same input at once shares its download"
   testing::Started first(f.loop, ask());
   testing::Started second(f.loop, ask());
   SECTION("both wait for one") {
-    REQUIRE(drive_until(f.loop, [&] { return first.done() && second.done(); }));
+    REQUIRE(f.loop.run_until([&] { return first.done() && second.done(); }));
     REQUIRE(paths.size() == 2);
     CHECK(paths[0] == paths[1]);
     CHECK(f.server.seen.size() == 2);
   }
   SECTION("one that is cancelled leaves it to the other") {
     first.cancel();
-    REQUIRE(drive_until(f.loop, [&] { return first.done() && second.done(); }));
+    REQUIRE(f.loop.run_until([&] { return first.done() && second.done(); }));
     CHECK(first.failed());
     REQUIRE(paths.size() == 1);
     CHECK(TempFolder::read(paths[0]) == "bytes");

@@ -4,10 +4,7 @@
 #include "base/result.hpp"
 #include "http/server.hpp"
 #include "storage/ports.hpp"
-#include "tests/storage/domain_world.hpp"
-#include "tests/storage/fake_domain_server.hpp"
-#include "tests/support/temp_folder.hpp"
-#include "tests/support/test_loop.hpp"
+#include "tests/storage/domain_fixture.hpp"
 
 #include <cstddef>
 #include <string>
@@ -19,16 +16,9 @@
 namespace pn::storage {
 namespace {
 
-using testing::DomainWorld;
-using testing::FakeDomainServer;
-using testing::TempFolder;
-using testing::TestLoop;
+using testing::DomainFixture;
 
-struct Fixture {
-  TestLoop loop;
-  FakeDomainServer server{loop};
-  DomainWorld world{loop, server.url()};
-  TempFolder folder;
+struct Fixture : DomainFixture {
   TaskArtifacts outputs{
       world.client, TaskId("task-1"), "out/", [this] { return folder.path / "outputs"; }};
 

@@ -7,6 +7,7 @@
 #include "storage/domain_client.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
+#include "tests/storage/domain_fixture.hpp"
 #include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
 #include "tests/support/fake_rng.hpp"
@@ -16,6 +17,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <utility>
@@ -26,8 +28,10 @@
 namespace pn::storage {
 namespace {
 
+using testing::by_id;
+using testing::DomainFixture;
 using testing::DomainWorld;
-using testing::FakeDomainServer;
+using testing::is_right;
 using testing::ScriptedConnection;
 using testing::ScriptedServer;
 using testing::TempFolder;
@@ -44,23 +48,20 @@ std::string bytes_of(std::size_t size, std::uint64_t seed = 1) {
 
 bool is_raw(const http::ServerRequest& request) { return request.has_query("raw"); }
 
-struct World {
-  TestLoop loop;
-  FakeDomainServer server{loop};
-  DomainWorld client{loop, server.url()};
-  TempFolder folder;
-
-  Files get(const std::string& id) {
-    DataQuery query;
-    query.ids.emplace_back(id);
-    return client.run(client.client->download(query, folder.path / "in"));
+struct World : DomainFixture {
+  Files get(const std::string& id) { return download(by_id(id)); }
+  Files download(DataQuery query) {
+    return world.run(world.client->download(std::move(query), folder.path / "in"));
+  }
+  Result<std::uint64_t> get_raw(const std::string& id, const std::filesystem::path& path) {
+    return world.run(world.client->download_raw(DataId(id), path));
   }
   /// The one file of `files` is the item as it is now.
   void check_right(const Files& files, const std::string& id) {
     REQUIRE(files.ok());
     REQUIRE(files->size() == 1);
-    CHECK((TempFolder::read(files->front().path) == server.items.at(id).bytes));
-    CHECK(files->front().size == server.items.at(id).bytes.size());
+    CHECK(files->front().id == DataId(id));
+    CHECK(is_right(server, files->front()));
     CHECK(folder.listing().size() == 4);  // in, datasets, the scan, the file
   }
   void check_refused(const Files& files, const std::string& code) {
@@ -91,22 +92,22 @@ TEST_CASE("transfer_verify: a flipped bit never reaches a runner", "[storage][tr
   }
   SECTION("in a raw read") {
     const auto path = w.folder.path / "a";
-    CHECK(w.client.run(w.client.client->download_raw(DataId(id), path)).ok());
+    CHECK(w.get_raw(id, path).ok());
     CHECK((TempFolder::read(path) == w.server.items.at(id).bytes));
     left = 1000;
-    const auto wrong = w.client.run(w.client.client->download_raw(DataId(id), w.folder.path / "b"));
+    const auto wrong = w.get_raw(id, w.folder.path / "b");
     REQUIRE_FALSE(wrong.ok());
     CHECK(wrong.error().kind == ErrorKind::corrupt);
     CHECK(w.folder.listing() == std::vector<std::string>{"a"});
   }
   SECTION("in one of many: the others are not fetched again") {
     const std::string other = w.server.add("b", "ply", bytes_of(50'000));
-    const auto files = w.client.run(w.client.client->download({}, w.folder.path / "in"));
+    const auto files = w.download({});
     REQUIRE(files.ok());
     CHECK(files->size() == 2);
     CHECK(w.server.payload < 2 * 55'000U);
     for (const InputFile& file : *files) {
-      CHECK((TempFolder::read(file.path) == w.server.items.at(file.id.str()).bytes));
+      CHECK(is_right(w.server, file));
     }
   }
   SECTION("put together of two answers, the whole is hashed") {
@@ -193,8 +194,7 @@ TEST_CASE("transfer_verify: lengths that do not fit never reach a runner",
     };
     DataQuery query;
     query.name = "a";
-    w.check_refused(w.client.run(w.client.client->download(query, w.folder.path / "in")),
-                    "data_incomplete");
+    w.check_refused(w.download(query), "data_incomplete");
   }
 }
 
@@ -216,7 +216,7 @@ TEST_CASE("transfer_verify: a server that dies at every k-th byte is read to the
   SECTION("as a client's file") {
     if (!w.server.has_etags) return;  // nothing tells the versions apart: always anew
     const auto path = w.folder.path / "a";
-    const auto got = w.client.run(w.client.client->download_raw(DataId(id), path));
+    const auto got = w.get_raw(id, path);
     REQUIRE(got.ok());
     CHECK(*got == size);
     CHECK((TempFolder::read(path) == w.server.items.at(id).bytes));
@@ -240,7 +240,7 @@ TEST_CASE("transfer_verify: a server without what resuming needs is asked for al
   SECTION("200 for a range of a client's file") {
     w.server.has_etags = true;
     const auto path = w.folder.path / "a";
-    const auto got = w.client.run(w.client.client->download_raw(DataId(id), path));
+    const auto got = w.get_raw(id, path);
     REQUIRE(got.ok());
     CHECK(*got == 9000);
     CHECK((TempFolder::read(path) == w.server.items.at(id).bytes));
@@ -299,7 +299,7 @@ TEST_CASE("transfer_verify: two versions are never put together", "[storage][tra
   SECTION("of an input") { w.check_right(w.get(id), id); }
   SECTION("of a client's file") {
     const auto path = w.folder.path / "a";
-    REQUIRE(w.client.run(w.client.client->download_raw(DataId(id), path)).ok());
+    REQUIRE(w.get_raw(id, path).ok());
     CHECK((TempFolder::read(path) == w.server.items.at(id).bytes));
   }
 }
@@ -376,7 +376,7 @@ TEST_CASE("transfer_verify: whatever breaks and where, what comes is right",
       return http::error_response(503, "busy", "later");
     };
     INFO("round " << round << " items " << items);
-    const auto files = w.client.run(w.client.client->download({}, w.folder.path / "in"));
+    const auto files = w.download({});
     if (!files.ok()) {
       // A flip can hit the envelope, where it contradicts itself; else nothing here is for good.
       CHECK(files.error().kind != ErrorKind::internal);
@@ -385,7 +385,7 @@ TEST_CASE("transfer_verify: whatever breaks and where, what comes is right",
     }
     REQUIRE(files->size() == items);
     for (const InputFile& file : *files) {
-      CHECK((TempFolder::read(file.path) == w.server.items.at(file.id.str()).bytes));
+      CHECK(is_right(w.server, file));
     }
   }
 }

@@ -7,7 +7,6 @@
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -71,15 +70,7 @@ struct UploadFixture {
     until([&] { return started->done(); });
     server.served = nullptr;
   }
-  void until(const std::function<bool()>& done) {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    loop.context.restart();
-    while (!done() && std::chrono::steady_clock::now() < end) {
-      loop.context.run_one_for(std::chrono::milliseconds(5));
-      loop.context.restart();
-    }
-    REQUIRE(done());
-  }
+  void until(const std::function<bool()>& done) { REQUIRE(loop.run_until(done)); }
   [[nodiscard]] int parts_sent() const { return server.count("PUT /data/multipart"); }
   [[nodiscard]] int aborts() const { return server.count("DELETE /data/multipart"); }
   /// The bytes of the one record.

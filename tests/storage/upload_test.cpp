@@ -4,12 +4,12 @@
 #include "http/types.hpp"
 #include "storage/domain_client.hpp"
 #include "storage/domain_json.hpp"
+#include "tests/storage/domain_fixture.hpp"
 #include "tests/storage/domain_world.hpp"
-#include "tests/storage/fake_domain_server.hpp"
+#include "tests/storage/upload_fixture.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -23,31 +23,17 @@ namespace pn::storage {
 namespace {
 
 using testing::DomainWorld;
-using testing::FakeDomainServer;
-using testing::TempFolder;
-using testing::TestLoop;
+using testing::pattern;
+using testing::UploadFixture;
 
-std::string pattern(std::size_t size) {
-  std::string out(size, '\0');
-  for (std::size_t i = 0; i < size; ++i) out[i] = static_cast<char>(i * 131 / 7);
-  return out;
-}
-
-struct Fixture {
-  TestLoop loop;
-  FakeDomainServer server{loop};
-  DomainWorld world{loop, server.url()};
-  TempFolder folder;
-
+/// One request at a time, and no journal.
+struct Fixture : pn::testing::DomainFixture {
   Result<DataItem> upload_file(const std::string& bytes) {
     UploadOrder order;
     order.name = "n";
     order.data_type = "ply";
     order.file = folder.write("file", bytes);
     return world.run(world.client->upload(std::move(order)));
-  }
-  [[nodiscard]] bool is_part(const http::ServerRequest& request, const char* number) const {
-    return request.method == http::Method::put && request.query_value("partNumber") == number;
   }
 };
 
@@ -249,7 +235,8 @@ TEST_CASE("upload: a part that fails is sent again, alone", "[storage][upload]")
   f.server.request_max = 100;
   int failures = 3;
   f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
-    if (f.is_part(request, "2") && failures-- > 0) return http::error_response(500, "x", "x");
+    if (UploadFixture::is_part(request, "2") && failures-- > 0)
+      return http::error_response(500, "x", "x");
     return std::nullopt;
   };
   const auto item = f.upload_file(pattern(3500));
@@ -264,7 +251,7 @@ TEST_CASE("upload: one that is given up is aborted on the server", "[storage][up
   f.server.request_max = 100;
   const int status = GENERATE(403, 500);
   f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
-    if (f.is_part(request, "3")) return http::error_response(status, "x", "no more");
+    if (UploadFixture::is_part(request, "3")) return http::error_response(status, "x", "no more");
     return std::nullopt;
   };
   const auto item = f.upload_file(pattern(3500));
@@ -282,7 +269,7 @@ TEST_CASE("upload: one that is cancelled is aborted on the server", "[storage][u
   f.server.request_max = 100;
   std::unique_ptr<testing::Started> started;
   f.server.served = [&](const http::ServerRequest& request) {
-    if (f.is_part(request, "2")) started->cancel();
+    if (UploadFixture::is_part(request, "2")) started->cancel();
   };
   const auto body = [&]() -> Awaitable<void> {
     UploadOrder order;
@@ -292,11 +279,7 @@ TEST_CASE("upload: one that is cancelled is aborted on the server", "[storage][u
     const auto item = co_await f.world.client->upload(std::move(order));
   };
   started = std::make_unique<testing::Started>(f.loop, body());
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-  f.loop.context.restart();
-  while (!started->done() && std::chrono::steady_clock::now() < end)
-    f.loop.context.run_one_until(end);
-  REQUIRE(started->done());
+  REQUIRE(f.loop.run_until([&] { return started->done(); }));
   CHECK_THROWS_AS(started->rethrow(), boost::system::system_error);
   CHECK(f.server.count("PUT /data/multipart") == 2);
   CHECK(f.server.count("DELETE /data/multipart") == 1);
@@ -308,7 +291,8 @@ TEST_CASE("upload: a server that forgot the upload gets it anew", "[storage][upl
   f.server.request_max = 100;
   bool forgot = false;
   f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
-    if (f.is_part(request, "2") && !std::exchange(forgot, true)) f.server.uploads.clear();
+    if (UploadFixture::is_part(request, "2") && !std::exchange(forgot, true))
+      f.server.uploads.clear();
     return std::nullopt;
   };
   const auto item = f.upload_file(pattern(2500));
@@ -323,11 +307,8 @@ TEST_CASE("upload: a lost answer to complete leaves one record", "[storage][uplo
   const bool exists = GENERATE(false, true);
   if (exists) f.server.add("n", "ply", pattern(2500));  // the same size: only its time tells
   bool lost = false;
-  const auto completes = [](const http::ServerRequest& request) {
-    return request.method == http::Method::post && request.has_query("uploadId");
-  };
   f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
-    if (!completes(request) || std::exchange(lost, true)) return std::nullopt;
+    if (!UploadFixture::completes(request) || std::exchange(lost, true)) return std::nullopt;
     const std::string id = *request.query_value("uploadId");
     const auto upload = f.server.uploads.at(id);
     f.server.uploads.erase(id);

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <stdexcept>
 #include <utility>
 
@@ -27,6 +28,16 @@ void TestLoop::advance(std::chrono::nanoseconds by) {
   }
   clock.advance(end - clock.steady_now());
   poll();
+}
+
+bool TestLoop::run_until(const std::function<bool()>& reached, std::chrono::milliseconds limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (!reached()) {
+    if (std::chrono::steady_clock::now() >= end) return false;
+    context.restart();
+    context.run_one_for(std::chrono::milliseconds(5));
+  }
+  return true;
 }
 
 void TestLoop::run_void(Awaitable<void> op, std::chrono::seconds limit) {

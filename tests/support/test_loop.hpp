@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <exception>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -40,6 +41,11 @@ class TestLoop {
   void run(Awaitable<void> op, std::chrono::seconds limit = std::chrono::seconds(20)) {
     run_void(std::move(op), limit);
   }
+
+  /// For code with real I/O: runs the real reactor until `reached`, and not past it; false when it
+  /// is not within `limit`. What other threads and processes do is looked at every 5 ms.
+  bool run_until(const std::function<bool()>& reached,
+                 std::chrono::milliseconds limit = std::chrono::seconds(10));
 
  private:
   template <class T>
