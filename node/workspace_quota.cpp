@@ -48,7 +48,8 @@ std::uint64_t measure_folder(const std::filesystem::path& folder,
   const std::unique_ptr<FTS, CloseWalk> walk(
       ::fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, nullptr));
   if (!walk) return 0;
-  // glibc 2.36's fts_close leaks the root of a walk that nothing was read of: the first read comes before the question.
+  // glibc 2.36's fts_close leaks the root of a walk that nothing was read of: the first read comes
+  // before the question.
   while (const FTSENT* const entry = ::fts_read(walk.get())) {
     if (stop || use.bytes() > enough) break;
     // A folder comes once more when all in it has come; what is gone has no facts.

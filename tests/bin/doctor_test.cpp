@@ -141,8 +141,9 @@ TEST_CASE("doctor: what its storage check put is removed when its time ends in t
   INFO(examined.out << examined.err);
   REQUIRE(nlohmann::json::accept(examined.out));
   const nlohmann::json report = nlohmann::json::parse(examined.out);
-  const auto storage = std::ranges::find_if(
-      report["checks"], [](const nlohmann::json& finding) { return finding["check"] == "storage"; });
+  const auto storage = std::ranges::find_if(report["checks"], [](const nlohmann::json& finding) {
+    return finding["check"] == "storage";
+  });
   REQUIRE(storage != report["checks"].end());
   CHECK((*storage)["verdict"] == "fail");
   INFO(left.out << left.err);
