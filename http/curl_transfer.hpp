@@ -25,8 +25,8 @@ struct CurlSettings {
 };
 
 /// One exchange on one easy handle, and the handle again for the next exchange. Callbacks move
-/// bytes between libcurl and two bounded buffers; the coroutine that awaits changed() moves them on
-/// to the sink and from the source. Thread: the loop's.
+/// bytes between libcurl and two bounded buffers each way; the coroutine that awaits changed()
+/// moves them on to the sink and from the source. Thread: the loop's.
 ///
 ///   idle -> running [start] -> done [finished]; running or done -> idle [stop]
 class CurlTransfer final : private CurlLoop::Waiter {
@@ -78,6 +78,7 @@ class CurlTransfer final : private CurlLoop::Waiter {
   std::size_t data(std::string_view bytes);
   std::size_t keep(std::string_view bytes);
   std::size_t read(std::span<char> out);
+  void want_body();
   bool rewind();
   [[nodiscard]] bool success() const { return response_.status / 100 == 2; }
 
@@ -110,14 +111,20 @@ class CurlTransfer final : private CurlLoop::Waiter {
   std::string draining_;
   bool receive_paused_ = false;
 
-  // the way up
-  std::vector<char> body_;
-  std::size_t body_at_ = 0;
-  std::size_t body_size_ = 0;
-  std::uint64_t body_given_ = 0;
-  bool body_ended_ = false;
+  // the way up: libcurl sends one piece while the source fills the next
+  struct Piece {
+    std::vector<char> bytes{};
+    std::size_t at = 0;
+    std::size_t end = 0;
+
+    [[nodiscard]] std::size_t left() const { return end - at; }
+  };
+  Piece sending_;
+  Piece next_;
+  std::uint64_t body_given_ = 0;  ///< by the source
+  bool body_ended_ = false;       ///< the source has given all
   bool wants_body_ = false;
-  bool reading_ = false;  ///< the source holds body_
+  bool reading_ = false;  ///< the source holds next_
   bool send_paused_ = false;
 };
 

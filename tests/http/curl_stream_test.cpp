@@ -170,7 +170,7 @@ TEST_CASE("stream: a download waits for its sink, in bounded memory", "[http][cl
   CHECK((*response)->body.empty());
   CHECK(sink.got == kMany);
   CHECK(sink.right);
-  CHECK(sink.largest <= 256 * 1024);
+  CHECK(sink.largest <= 512 * 1024);
 }
 
 TEST_CASE("stream: an upload waits for its server, in bounded memory", "[http][client][stream]") {
@@ -202,7 +202,7 @@ TEST_CASE("stream: an upload waits for its server, in bounded memory", "[http][c
   world.drive_while_moving(source.given);
   CHECK(source.given > 0);
   CHECK(source.given < kInBetween);
-  CHECK(source.largest <= 256 * 1024);
+  CHECK(source.largest <= 512 * 1024);
   go = true;
   REQUIRE(world.loop.run_until([&] { return started.done(); }));
   started.rethrow();
