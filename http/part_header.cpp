@@ -35,14 +35,19 @@ std::string_view trimmed(std::string_view text) {
 
 /// Takes a quoted string off the front of `text`, which begins with its quote.
 std::string take_quoted(std::string_view& text) {
+  text.remove_prefix(1);
   std::string out;
-  std::size_t i = 1;
-  for (; i < text.size() && text[i] != '"'; ++i) {
-    if (text[i] == '\\' && i + 1 < text.size()) ++i;
-    out += text[i];
+  for (;;) {
+    const std::size_t plain = std::min(text.find_first_of("\"\\"), text.size());
+    out += text.substr(0, plain);
+    text.remove_prefix(plain);
+    if (text.empty()) return out;
+    const bool over = text.front() == '"';
+    text.remove_prefix(over || text.size() > 1 ? 1 : 0);
+    if (over) return out;
+    out += text.front();  // what was escaped, or a backslash at the very end
+    text.remove_prefix(1);
   }
-  text.remove_prefix(std::min(i + 1, text.size()));
-  return out;
 }
 
 /// The next line without its end; takes it off the front.
@@ -64,7 +69,7 @@ HeaderParameters parse_parameters(std::string_view text) {
   while (!text.empty()) {
     text.remove_prefix(1);  // the ";"
     const std::size_t stop = std::min(text.find_first_of(";="), text.size());
-    const std::string name = lowered(trimmed(text.substr(0, stop)));
+    std::string name = lowered(trimmed(text.substr(0, stop)));
     text.remove_prefix(stop);
     if (text.empty() || text.front() == ';') continue;  // a name without a value says nothing
     text.remove_prefix(1);                              // the "="
@@ -78,39 +83,38 @@ HeaderParameters parse_parameters(std::string_view text) {
       value = trimmed(text.substr(0, end));
       text.remove_prefix(end);
     }
-    if (!name.empty() && name.back() != '*') out.parameters.emplace(name, std::move(value));
+    if (!name.empty() && name.back() != '*') {
+      out.parameters.emplace(std::move(name), std::move(value));
+    }
   }
   return out;
 }
 
 Result<PartHeader> parse_part_header(std::string_view block) {
   PartHeader out;
-  std::string field;
-  const auto keep = [&out](std::string_view line) {
-    const std::size_t colon = line.find(':');
+  const auto keep = [&out](std::string_view field) {
+    const std::size_t colon = field.find(':');
     if (colon == std::string_view::npos || colon == 0) return false;
-    const std::string name = lowered(trimmed(line.substr(0, colon)));
-    const std::string_view value = trimmed(line.substr(colon + 1));
+    const std::string name = lowered(trimmed(field.substr(0, colon)));
+    const std::string_view value = trimmed(field.substr(colon + 1));
     if (name == "content-type") out.content_type = value;
     if (name == "content-digest") out.content_digest = value;
     if (name == "content-disposition") out.disposition = parse_parameters(value).parameters;
     return true;
   };
-  bool sound = true;
   while (!block.empty()) {
     const std::string_view line = take_line(block);
-    if (!line.empty() && is_blank(line.front()) && !field.empty()) {  // folded: goes on
-      field += ' ';
-      field += trimmed(line);
-      continue;
+    if (line.empty()) continue;
+    std::string folded;  // the whole field, where it goes on in the next line
+    while (!block.empty() && is_blank(block.front())) {
+      if (folded.empty()) folded = line;
+      folded += ' ';
+      folded += trimmed(take_line(block));
     }
-    if (!field.empty()) sound = sound && keep(field);
-    field = line;
-  }
-  if (!field.empty()) sound = sound && keep(field);
-  if (!sound) {
-    return Error(
-        ErrorKind::corrupt, "multipart_header", "a part's header has a line that is no field");
+    if (!keep(folded.empty() ? line : std::string_view(folded))) {
+      return Error(
+          ErrorKind::corrupt, "multipart_header", "a part's header has a line that is no field");
+    }
   }
   return out;
 }
