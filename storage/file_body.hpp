@@ -20,7 +20,7 @@ namespace pn::storage {
 /// neither is ever copied whole.
 class Content final {
  public:
-  /// Opens the file. Blocks.
+  /// Opens the file, and reads it when it is small. Blocks.
   static Result<Content> of_file(const std::filesystem::path& path);
   /// A file that still grows: who reads knows how far it has come. Its size() is the largest
   /// number.
@@ -39,6 +39,8 @@ class Content final {
                                            const std::atomic<bool>& stop) const;
 
  private:
+  static Result<Content> of_open(const std::filesystem::path& path);
+
   UniqueFd fd_;
   std::string bytes_;
   std::uint64_t size_ = 0;
@@ -117,6 +119,8 @@ class WholeFile final {
 
   UniqueFd fd_;
   std::filesystem::path temporary_;  ///< empty: nothing to remove
+  std::uint64_t size_ = 0;
+  std::uint64_t on_its_way_ = 0;  ///< bytes that the kernel was told to bring to the disk
 };
 
 }  // namespace pn::storage

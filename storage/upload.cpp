@@ -6,6 +6,7 @@
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "base/rng.hpp"
+#include "http/body.hpp"
 #include "http/client.hpp"
 #include "http/multipart.hpp"
 #include "http/types.hpp"
@@ -22,6 +23,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -34,6 +36,7 @@ namespace {
 
 constexpr int kRounds = 4;
 constexpr std::size_t kBoundaryBytes = 16;
+constexpr std::uint64_t kTogether = 64 * 1024;
 constexpr std::string_view kBytes = "application/octet-stream";
 constexpr std::uint64_t kEverything = std::numeric_limits<std::uint64_t>::max();
 
@@ -230,7 +233,15 @@ Awaitable<Result<DataItem>> Upload::in_one_request() {
   const http::Method method = id_ ? http::Method::put : http::Method::post;
   http::Request request = calls_.transfer(method, calls_.data());
   request.headers.set("Content-Type", "multipart/form-data; boundary=" + boundary);
-  request.source = &source;
+  // What is small and in memory leaves in one piece with its headers.
+  if (feed_.content().in_memory() && size <= kTogether) {
+    request.body.resize(static_cast<std::size_t>(*source.size()));
+    const std::span<char> room(request.body);
+    const Result<std::size_t> all = co_await http::read_full(source, room);
+    if (!all.ok()) co_return all.error();
+  } else {
+    request.source = &source;
+  }
   std::optional<Result<DataItem>> known;  // by a look-up between two tries
   DomainCalls::BeforeAgain looking = [&] { return still_to_send(source, size, known); };
   const Result<http::Response> answer =
