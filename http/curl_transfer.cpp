@@ -29,7 +29,7 @@ namespace {
 // copying 512 KiB. Two buffers each way, so that the network and the disk work at the same time.
 constexpr std::size_t kPiece = 512 * 1024;
 constexpr std::size_t kBodyBuffer = 512 * 1024;     // what one read of a source may bring
-constexpr long kStreamReceive = 64 * 1024;          // per recv() where a sink waits
+constexpr long kStreamReceive = 256 * 1024;         // per recv() where a sink waits
 constexpr long kStreamSend = 128 * 1024;            // per send() where a source gives
 constexpr std::size_t kErrorBodyLimit = 64 * 1024;  // client.hpp: enough for an error's detail
 constexpr std::size_t kHeaderLimit = 64 * 1024;

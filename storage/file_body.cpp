@@ -35,8 +35,6 @@ constexpr std::size_t kDigestPiece = 256 * 1024;
 /// A file up to this size is read when it is opened: for a small one, each visit of another thread
 /// costs more than its bytes.
 constexpr std::uint64_t kHeld = 64 * 1024;
-/// What may be written before the disk is told to begin.
-constexpr std::uint64_t kWriteBehind = std::uint64_t{16} << 20;
 
 Result<void> make_parent(const std::filesystem::path& path) {
   const std::filesystem::path parent = path.parent_path();
@@ -179,36 +177,18 @@ Result<WholeFile> WholeFile::create(const std::filesystem::path& temporary) {
 }
 
 WholeFile::WholeFile(WholeFile&& other) noexcept
-    : fd_(std::move(other.fd_)),
-      temporary_(std::exchange(other.temporary_, {})),
-      size_(other.size_),
-      on_its_way_(other.on_its_way_) {}
+    : fd_(std::move(other.fd_)), temporary_(std::exchange(other.temporary_, {})) {}
 
 WholeFile::~WholeFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
-Result<void> WholeFile::write(std::string_view bytes) {
-  Result<void> done = write_all(fd_.get(), bytes);
-  if (!done.ok()) return done;
-  size_ += bytes.size();
-  if (size_ - on_its_way_ >= kWriteBehind) {
-    // The disk works while the rest comes, so that fsync has little left to wait for, and no more
-    // than this is dirty. Whether it worked is fsync's to say.
-    ::sync_file_range(fd_.get(),
-                      static_cast<off64_t>(on_its_way_),
-                      static_cast<off64_t>(size_ - on_its_way_),
-                      SYNC_FILE_RANGE_WRITE);
-    on_its_way_ = size_;
-  }
-  return done;
-}
+Result<void> WholeFile::write(std::string_view bytes) { return write_all(fd_.get(), bytes); }
 
 Result<void> WholeFile::restart() {
   if (::ftruncate(fd_.get(), 0) != 0 || ::lseek(fd_.get(), 0, SEEK_SET) != 0) {
     return from_errno(errno, "cannot begin a download anew");
   }
-  size_ = on_its_way_ = 0;
   return {};
 }
 

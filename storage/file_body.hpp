@@ -119,8 +119,6 @@ class WholeFile final {
 
   UniqueFd fd_;
   std::filesystem::path temporary_;  ///< empty: nothing to remove
-  std::uint64_t size_ = 0;
-  std::uint64_t on_its_way_ = 0;  ///< bytes that the kernel was told to bring to the disk
 };
 
 }  // namespace pn::storage
