@@ -24,7 +24,6 @@
 #include <utility>
 #include <vector>
 
-#include <fcntl.h>
 #include <sys/types.h>
 #include <unistd.h>
 
