@@ -3,7 +3,6 @@
 #include "tests/bin/doctor_support.hpp"
 #include "tests/support/fake_marketplace.hpp"
 
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>

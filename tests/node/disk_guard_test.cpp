@@ -5,6 +5,7 @@
 #include "node/node_status.hpp"
 #include "runners/task_context.hpp"
 #include "tests/node/engine_fixture.hpp"
+#include "tests/node/node_fixture.hpp"
 
 #include <atomic>
 #include <chrono>

@@ -1,6 +1,5 @@
 #include "node/node_cache.hpp"
 
-#include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/offload.hpp"
@@ -12,16 +11,15 @@
 #include "storage/input_cache.hpp"
 #include "tests/node/node_world.hpp"
 #include "tests/support/fake_rng.hpp"
-#include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include <catch2/catch.hpp>
