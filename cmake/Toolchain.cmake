@@ -46,9 +46,10 @@ elseif(POSENODE_SANITIZE STREQUAL "thread")
     add_compile_options(-Wno-tsan)  # Asio's fences
   endif()
 elseif(POSENODE_SANITIZE STREQUAL "fuzzer")
-  # Of clang only; what is in a test's program and what is libFuzzer's is told in tests/fuzz.
-  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-    -gline-tables-only)
+  # Of clang only; what is in a test's program and what is libFuzzer's is told in tests/fuzz. Without trace-cmp, which took
+  # 40 % of the time: with it, a minute reached less of the code, since the magic numbers are in the dictionaries.
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-coverage=trace-cmp
+    -fno-sanitize-recover=all -fno-omit-frame-pointer -gline-tables-only)
   add_link_options(-fsanitize=address,undefined)
 elseif(NOT POSENODE_SANITIZE STREQUAL "")
   message(FATAL_ERROR "POSENODE_SANITIZE is '${POSENODE_SANITIZE}'; it may be empty, address, thread or fuzzer")

@@ -27,12 +27,9 @@ using fuzz::require;
 namespace fs = std::filesystem;
 
 constexpr std::array kNames{"a.zip", "a.tar", "a.gz", "a.xz", "a.zst", "a.tar.gz"};
-constexpr std::array kFormats{ArchiveFormat::zip_stored,
-                              ArchiveFormat::zip,
-                              ArchiveFormat::tar,
-                              ArchiveFormat::tar_gz,
-                              ArchiveFormat::tar_xz,
-                              ArchiveFormat::tar_zst};
+// Of names, which xz and zstd know none of: their 30 MiB would take half of the time.
+constexpr std::array kFormats{
+    ArchiveFormat::zip_stored, ArchiveFormat::zip, ArchiveFormat::tar, ArchiveFormat::tar_gz};
 constexpr ExtractLimits kLimits{
     .max_entries = 40, .max_bytes = 256 * 1024, .max_ratio = 200, .max_depth = kArchiveDepth};
 

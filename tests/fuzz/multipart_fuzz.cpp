@@ -161,7 +161,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     for (const Delimit how : {Delimit::by_size, Delimit::by_boundary}) {
       const Heard whole = hear(*boundary, how, body, static_cast<unsigned>(body.size() + 1));
       pn::fuzz::require(whole == hear(*boundary, how, body, length), "pieces make no difference");
-      pn::fuzz::require(whole == hear(*boundary, how, body, 1), "single bytes make no difference");
+      // What single bytes do, short bodies show: of long ones they would take most of the time.
+      pn::fuzz::require(body.size() > 1024 || whole == hear(*boundary, how, body, 1),
+                        "single bytes make no difference");
       if (how == Delimit::by_size) check_sizes(whole, body);
     }
   }
