@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -225,7 +226,7 @@ class Extraction final {
     if (!fd.ok()) return fd.error();
     for (;;) {
       if (stop_) return archive_stopped();
-      const la_ssize_t got = archive_read_data(handle_.get(), block_.data(), block_.size());
+      const la_ssize_t got = archive_read_data(handle_.get(), block_.get(), kBlock);
       if (got == ARCHIVE_RETRY) continue;
       if (got < 0) return damaged();
       if (got == 0) break;
@@ -238,7 +239,7 @@ class Extraction final {
         return archive_refused(
             "bomb", name, "the archive unpacks to a multiple of its size that no photos do");
       }
-      const std::string_view bytes(block_.data(), static_cast<std::size_t>(got));
+      const std::string_view bytes(block_.get(), static_cast<std::size_t>(got));
       const Result<void> written = write_all(fd->get(), bytes);
       if (!written.ok()) return within((folder_ / relative).string(), written.error());
     }
@@ -253,7 +254,7 @@ class Extraction final {
   std::optional<ArchiveSource> source_;
   ArchiveHandle handle_;
   std::uint64_t entries_ = 0;
-  std::string block_ = std::string(kBlock, '\0');
+  std::unique_ptr<char[]> block_ = std::make_unique_for_overwrite<char[]>(kBlock);
   Extracted out_;
   Undo undo_;
 };

@@ -29,7 +29,6 @@ class Utf8Names final {
   Utf8Names& operator=(const Utf8Names&) = delete;
 
  private:
-  locale_t utf8_;
   locale_t before_ = nullptr;
 };
 

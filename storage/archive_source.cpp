@@ -107,7 +107,7 @@ Result<std::uint64_t> ArchiveFile::seek(std::int64_t offset, int whence) {
 }
 
 ArchiveSource::ArchiveSource(ArchiveFile file, const std::atomic<bool>& stop)
-    : file_(std::move(file)), stop_(stop), block_(kBlock, '\0') {}
+    : file_(std::move(file)), stop_(stop), block_(std::make_unique_for_overwrite<char[]>(kBlock)) {}
 
 Result<void> ArchiveSource::attach(archive* handle) {
   archive_read_set_callback_data(handle, this);
@@ -157,9 +157,9 @@ std::ptrdiff_t ArchiveSource::give(archive* handle, const void** buffer) {
   if (other > std::max(kOverhead + entries_ * kOverheadPerEntry, file_.size())) {
     return fail(archive_refused("bomb", file_.name(), "it unpacks to much that is no file"));
   }
-  const Result<std::size_t> got = file_.read(block_);
+  const Result<std::size_t> got = file_.read({block_.get(), kBlock});
   if (!got.ok()) return fail(got.error());
-  *buffer = block_.data();
+  *buffer = block_.get();
   return static_cast<std::ptrdiff_t>(*got);
 }
 

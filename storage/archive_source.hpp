@@ -70,7 +70,7 @@ class ArchiveSource final {
 
   ArchiveFile file_;
   const std::atomic<bool>& stop_;
-  std::string block_;
+  std::unique_ptr<char[]> block_;
   std::uint64_t content_ = 0;
   std::uint64_t entries_ = 0;
   std::optional<Error> fault_;

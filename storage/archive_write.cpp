@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -99,9 +100,9 @@ class Packing final {
     }
     for (std::uint64_t at = 0; at < content->size();) {
       if (stop_) return archive_stopped();
-      const Result<std::size_t> got = content->read(at, block_);
+      const Result<std::size_t> got = content->read(at, {block_.get(), kBlock});
       if (!got.ok()) return within(from.string(), got.error());
-      const la_ssize_t packed = archive_write_data(handle_.get(), block_.data(), *got);
+      const la_ssize_t packed = archive_write_data(handle_.get(), block_.get(), *got);
       if (packed != static_cast<la_ssize_t>(*got) || fault_) return failure(name);
       at += *got;
     }
@@ -172,7 +173,7 @@ class Packing final {
 
   WholeFile file_;
   const std::atomic<bool>& stop_;
-  std::string block_ = std::string(kBlock, '\0');
+  std::unique_ptr<char[]> block_ = std::make_unique_for_overwrite<char[]>(kBlock);
   std::optional<Error> fault_;
   ArchiveHandle handle_;  // first to go: closing it may still write
 };
