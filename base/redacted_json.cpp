@@ -11,17 +11,27 @@
 namespace pn {
 namespace {
 
+/// Every text under a secret's name. Numbers are how many tokens, and the like.
+void hide(Json& value) {
+  if (value.is_structured()) {
+    for (Json& inner : value) hide(inner);
+  } else if (value.is_string()) {
+    value = "[redacted]";
+  }
+}
+
 void redact_object(Json& value, const Redactor& redactor, Redactor::Hex hex) {
   Json out = Json::object();
   for (auto& item : value.items()) {
     std::string name = item.key();
     Json& inner = item.value();
-    if (is_secret_name(name) && inner.is_string()) {
-      inner = "[redacted]";
+    if (is_secret_name(name)) {
+      hide(inner);
     } else {
       redact(inner, redactor, hex);
     }
     redactor.apply(name, hex);
+    while (out.contains(name)) name += '_';  // two names, of which each was a secret
     out[std::move(name)] = std::move(inner);
   }
   value = std::move(out);

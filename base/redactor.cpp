@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
@@ -29,6 +30,7 @@ constexpr std::size_t kCutMatch = 8;     // of a secret that the end of the text
 constexpr std::size_t kKey = 4;          // bytes by which needles are found
 constexpr std::size_t kMostKept = 64;    // secrets
 constexpr std::size_t kMostAdded = 512;  // secrets
+constexpr int kMostPasses = 8;           // over one text
 constexpr std::size_t kSieve = 16 * 1024;
 constexpr std::string_view kInstead = "[redacted]";
 constexpr std::string_view kCut = "...";  // where somebody cut a text
@@ -124,40 +126,42 @@ bool same(const Needle& needle, char here, char wanted) {
 /// No place. An optional would say it better, but g++ 12 takes its return for uninitialized.
 constexpr std::size_t kNoMatch = std::string_view::npos;
 
-std::size_t match_encoded(const Needle& needle,
-                          std::size_t i,
-                          std::string_view text,
-                          std::size_t at);
+/// Where a needle did not go on: two ways to one place are one.
+using Tried = std::set<std::pair<std::size_t, std::size_t>>;
+
+std::size_t match_encoded(
+    const Needle& needle, std::size_t i, std::string_view text, std::size_t at, Tried& tried);
 
 /// Where `needle`, from its byte `i` on, ends in `text` when it goes on at `at`; kNoMatch when it
 /// does not. The end of the text may cut it off after kCutMatch bytes.
-std::size_t match(const Needle& needle, std::size_t i, std::string_view text, std::size_t at) {
+std::size_t match(
+    const Needle& needle, std::size_t i, std::string_view text, std::size_t at, Tried& tried) {
   for (; i < needle.text.size(); ++i, ++at) {
     if (at == text.size()) return i >= kCutMatch ? at : kNoMatch;
     const char here = text[at];
-    if (here == '%' || here == '\\' || here == '+') return match_encoded(needle, i, text, at);
+    if (here == '%' || here == '\\' || here == '+')
+      return match_encoded(needle, i, text, at, tried);
     if (!same(needle, here, needle.text[i])) return kNoMatch;
   }
   return at;
 }
 
 /// The same, where the character at `at` may mean several.
-std::size_t match_encoded(const Needle& needle,
-                          std::size_t i,
-                          std::string_view text,
-                          std::size_t at) {
+std::size_t match_encoded(
+    const Needle& needle, std::size_t i, std::string_view text, std::size_t at, Tried& tried) {
+  if (!tried.emplace(i, at).second) return kNoMatch;
   const char wanted = needle.text[i];
   for (const Unit& unit : units(text, at)) {
     if (unit.cut && i >= kCutMatch) return text.size();
     if (unit.end == 0 || !same(needle, unit.c, wanted)) continue;
-    const std::size_t end = match(needle, i + 1, text, unit.end);
+    const std::size_t end = match(needle, i + 1, text, unit.end, tried);
     if (end != kNoMatch) return end;
   }
   if (wanted != '\\' || text[at] != '\\') return kNoMatch;
   // A run of backslashes is one, however often each is escaped.
   while (i < needle.text.size() && needle.text[i] == '\\') ++i;
   while (at < text.size() && text[at] == '\\') ++at;
-  return match(needle, i, text, at);
+  return match(needle, i, text, at, tried);
 }
 
 /// Where the token ends that goes on at `at`.
@@ -223,6 +227,35 @@ void put(Group& group, std::string text, bool base64, bool goes_on) {
   group.push_back(std::move(needle));
 }
 
+/// As JSON in ASCII has it ("\u00e4", "\ud83d\ude00"); what is no UTF-8 stays.
+std::string ascii_escaped(std::string_view text, const char* digits) {
+  std::string out;
+  const auto put_unit = [&](std::uint32_t unit) {
+    out += "\\u";
+    for (int shift = 12; shift >= 0; shift -= 4)
+      out += digits[(unit >> static_cast<unsigned>(shift)) & 15U];
+  };
+  for (std::size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<unsigned char>(text[i]);
+    const std::size_t more = lead >= 0xF0 ? 3 : lead >= 0xE0 ? 2 : lead >= 0xC0 ? 1 : 0;
+    if (lead < 0x80 || more == 0 || i + more >= text.size()) {
+      out += text[i++];
+      continue;
+    }
+    std::uint32_t code = lead & (0x3FU >> more);
+    for (std::size_t k = 1; k <= more; ++k)
+      code = code << 6U | (static_cast<unsigned char>(text[i + k]) & 0x3FU);
+    if (code < 0x10000) {
+      put_unit(code);
+    } else {
+      put_unit(0xD800 + ((code - 0x10000) >> 10U));
+      put_unit(0xDC00 + ((code - 0x10000) & 0x3FFU));
+    }
+    i += more + 1;
+  }
+  return out;
+}
+
 /// Every form in which `secret` is looked for.
 Group forms(std::string_view secret) {
   Group out;
@@ -240,6 +273,10 @@ Group forms(std::string_view secret) {
     secret = digits;
   }
   put(out, std::string(secret), false, longer);
+  for (const char* alphabet : {"0123456789abcdef", "0123456789ABCDEF"}) {
+    const std::string ascii = ascii_escaped(secret, alphabet);
+    if (ascii != secret) put(out, ascii, false, longer);
+  }
   // Base64 of it, wherever it stands in what was encoded: what its neighbours decide is left out.
   for (std::size_t before = 0; before < 3; ++before) {
     const std::string encoded = to_base64(std::string(before, '\0') + std::string(secret));
@@ -300,7 +337,8 @@ struct Redactor::Impl {
     if (bucket == index.end()) return std::nullopt;
     std::optional<std::size_t> best;
     for (const Needle* needle : bucket->second) {
-      std::size_t end = match(*needle, 0, text, at);
+      Tried tried;
+      std::size_t end = match(*needle, 0, text, at, tried);
       if (end == kNoMatch) continue;
       if (needle->goes_on) end = token_end(text, end);
       // Escaped, its last backslash is several.
@@ -314,6 +352,8 @@ struct Redactor::Impl {
   /// Where a known secret that begins at `at` ends.
   [[nodiscard]] std::optional<std::size_t> known(std::string_view text, std::size_t at) const {
     if (text.size() - at < kKey) return std::nullopt;
+    // Within a run of backslashes nothing begins that did not at its first.
+    if (text[at] == '\\' && at > 0 && text[at - 1] == '\\') return std::nullopt;
     std::optional<std::size_t> end = find(key_of(text.data() + at), text, at);
     if (end) return end;
     const auto here = text.substr(at, kKey);
@@ -325,8 +365,6 @@ struct Redactor::Impl {
       if (end) return end;
     }
     if (here.find_first_of("%\\+") == std::string_view::npos) return std::nullopt;
-    // Within a run of backslashes nothing begins that did not at its first.
-    if (here.front() == '\\' && at > 0 && text[at - 1] == '\\') return std::nullopt;
     std::array<char, kKey> bytes{};
     std::vector<std::uint32_t> keys;
     decoded_keys(text, at, bytes, 0, keys);
@@ -394,30 +432,44 @@ void Redactor::apply(std::string& text, Hex hex) const {
 }
 
 void Redactor::apply_whole(std::string& text, Hex hex) const {
+  // What is hidden may leave a shape of what stood around it: in "://a:token=b/c;d@e" a user's name
+  // would end at the "/", and has none to end at when that is gone.
+  for (int pass = 0; pass < kMostPasses; ++pass) {
+    std::optional<std::string> cleaner = apply_once(text, hex);
+    if (!cleaner || *cleaner == text) return;
+    text = *std::move(cleaner);
+  }
+}
+
+/// Nothing where there is nothing to hide.
+std::optional<std::string> Redactor::apply_once(std::string_view text, Hex hex) const {
   std::string out;
   std::size_t copied = 0;
-  const std::string_view all = text;
   const bool any = impl_->any;
   std::shared_lock lock(impl_->mutex, std::defer_lock);
   if (any) lock.lock();
-  for (std::size_t at = 0; at < all.size();) {
+  for (std::size_t at = 0; at < text.size();) {
+    if (text[at] == kInstead.front() && text.substr(at).starts_with(kInstead)) {
+      at += kInstead.size();
+      continue;
+    }
     Shape found;
     if (any) {
-      const std::optional<std::size_t> end = impl_->known(all, at);
+      const std::optional<std::size_t> end = impl_->known(text, at);
       if (end) found = {.hide = at, .end = *end};
     }
-    if (found.end == 0) found = secret_shape(all, at, hex);
+    if (found.end == 0) found = secret_shape(text, at, hex);
     if (found.end == 0) {
       ++at;
       continue;
     }
-    out.append(all.substr(copied, found.hide - copied));
+    out.append(text.substr(copied, found.hide - copied));
     out += kInstead;
     copied = at = found.end;
   }
-  if (copied == 0) return;
-  out.append(all.substr(copied));
-  text = std::move(out);
+  if (copied == 0) return std::nullopt;
+  out.append(text.substr(copied));
+  return out;
 }
 
 std::size_t Redactor::size() const {

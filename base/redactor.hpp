@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -13,8 +14,9 @@ namespace pn {
 ///
 /// Two nets, of which neither replaces the other:
 ///
-/// 1. Shapes, always on: `Bearer` and `Basic` credentials, JWTs, 64 or more hex digits, the user of
-///    a URL, and the values of well-known names (`X-Amz-Signature=`, `"password":"`).
+/// 1. Shapes, always on: `Bearer` and `Basic` credentials, headers that carry others, JWTs, 64 or
+///    more hex digits, PEM private keys, the user of a URL, and the values of names that end like a
+///    secret's (`X-Amz-Signature=`, `DB_PASSWORD='`, `"accessToken":"`).
 /// 2. The secrets of this process, told by keep() and add(): as they are, percent-encoded,
 ///    JSON-escaped, or in base64 (alone, or amid other bytes), also cut off at the end of the text
 ///    or by a "...".
@@ -42,7 +44,8 @@ class Redactor final {
   /// One that others follow (a token).
   void add(const Secret<std::string>& secret);
 
-  /// Puts "[redacted]" where a secret stood. A name or a scheme before it stays.
+  /// Puts "[redacted]" where a secret stood. A name or a scheme before it stays. What was cleaned
+  /// once is left as it is.
   void apply(std::string& text, Hex hex = Hex::key) const;
   [[nodiscard]] std::string clean(std::string_view text) const {
     std::string out(text);
@@ -55,6 +58,7 @@ class Redactor final {
 
  private:
   void apply_whole(std::string& text, Hex hex) const;
+  [[nodiscard]] std::optional<std::string> apply_once(std::string_view text, Hex hex) const;
 
   struct Impl;
   std::unique_ptr<Impl> impl_;
@@ -67,7 +71,7 @@ struct Shape {
 };
 /// The shapes of net 1. Pure.
 Shape secret_shape(std::string_view text, std::size_t at, Redactor::Hex hex);
-/// "password", "X-Amz-Signature": whose value is hidden.
+/// "password", "X-Amz-Signature", "apiKey": whose value is hidden.
 bool is_secret_name(std::string_view name);
 
 }  // namespace pn

@@ -202,6 +202,7 @@ int Dev::prepare() {
   Result<Environment> made = made_up_credentials(options_.data / "credentials.env", rng_);
   if (!made) return failed(made.error());
   credentials_ = std::move(*made);
+  remember_secrets(credentials_);
   const int market = open_market();
   return market != kExitOk ? market : build_node();
 }

@@ -97,6 +97,10 @@ int market_command(Invocation invocation, MarketOptions options) {
   Result<std::unique_ptr<market::Market>> market =
       market::Market::open(loop.get_executor(), clock, rng, logger, std::move(settings));
   if (!market) return failed(market.error());
+  const market::Bootstrapped& first = (*market)->bootstrapped();
+  for (const auto* secret : {&first.registration_secret, &first.app_secret, &first.user_password}) {
+    if (*secret) redactor()->keep(**secret);
+  }
   Result<HeldSecrets> held = HeldSecrets();
   if (!options.write_env.empty()) {
     held = write_client_env(options.write_env, (*market)->bootstrapped(), (*market)->public_url());

@@ -7,6 +7,7 @@
 #include "bin/commands.hpp"
 #include "bin/exit_codes.hpp"
 #include "bin/folder_space.hpp"
+#include "bin/redaction.hpp"
 #include "bin/runner_set.hpp"
 #include "bin/secret_sources.hpp"
 #include "bin/terminal.hpp"
@@ -148,6 +149,7 @@ int run_check(const Invocation& invocation,
               const node::ParsedConfig& parsed,
               const std::vector<RunnerState>& runners) {
   std::vector<std::string> faults = parsed.faults;
+  for (std::string& fault : faults) redactor()->apply(fault);
   const bool any = std::any_of(
       runners.begin(), runners.end(), [](const RunnerState& state) { return state.ready; });
   if (faults.empty() && !any) {

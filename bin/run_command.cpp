@@ -96,6 +96,7 @@ int run_command(Invocation invocation, RunMode mode) {
   keep_memory_private();
   if (!load_environment(invocation)) return kExitConfiguration;
   node::ParsedConfig parsed = node::parse_config(invocation.environment, this_host());
+  remember_secrets(parsed.config);
   if (mode == RunMode::check) {
     return run_check(invocation, parsed, runners_of(parsed, search_path(invocation)));
   }
@@ -104,7 +105,6 @@ int run_command(Invocation invocation, RunMode mode) {
     return kExitConfiguration;
   }
   node::Config& config = parsed.config;
-  remember_secrets(config);
   const log::Logger logger(
       {.level = config.log_level, .format = config.log_format}, log::stderr_sink(), redactor());
   for (const std::string& doubt : secret_doubts(invocation, parsed)) {

@@ -29,13 +29,19 @@ TEST_CASE("secrets: taken out of JSON wherever they stand, and it stays JSON", "
                 {"tok\"en-123\\", 1},
                 {"list", {"Bearer abcdefgh", 2, nullptr, {{"deep", "x tok\"en-123\\ y"}}}},
                 {"password", "short"},
+                {"secret", {"a", {{"value", "b"}}}},
+                {std::string(64, 'a'), 1},
+                {std::string(64, 'b'), 2},
                 {"token", 7},
                 {"number", 1.5}};
   redact(value, redactor, Redactor::Hex::key);
   CHECK(value == Json{{"error", "it said [redacted]"},
                       {"[redacted]", 1},
+                      {"[redacted]_", 2},
+                      {"[redacted]__", 1},
                       {"list", {"Bearer [redacted]", 2, nullptr, {{"deep", "x [redacted] y"}}}},
                       {"password", "[redacted]"},
+                      {"secret", {"[redacted]", {{"value", "[redacted]"}}}},
                       {"token", 7},
                       {"number", 1.5}});
 }
