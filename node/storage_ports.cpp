@@ -66,6 +66,8 @@ Result<TaskPorts> StoragePorts::make(const PortsOrder& order) {
                                  .rng = parts_.rng,
                                  .limits = limits_,
                                  .logger = order.logger,
+                                 .cache = cache_,
+                                 .flights = &flights_,
                                  .journal = out.uploads.get()},
       *std::move(server),
       order.info.domain,
