@@ -313,8 +313,10 @@ Awaitable<void> PartsUpload::clean_up() {
 bool PartsUpload::left_for_later() const {
   if (done_ || gone_ || journal_ == nullptr || !journal_->kept()) return false;
   if (!failure_) return true;
-  // One that was taken up and got nowhere may itself be what is wrong.
-  return passes(*failure_) && (!taken_up_ || sent_ > 0);
+  // One that was taken up, and got nowhere because its server fails at it, may itself be what is
+  // wrong. A server that is away says nothing of it.
+  const bool fails = taken_up_ && sent_ == 0 && failure_->code == "http_500";
+  return passes(*failure_) && !fails;
 }
 
 Awaitable<void> PartsUpload::abort(std::string upload_id) {

@@ -59,14 +59,17 @@ Spool::Spool(Executor executor,
     : pool_(pool),
       path_(std::move(path)),
       ahead_(std::max<std::size_t>(ahead, 1)),
-      fd_(std::move(fd)),
+      fd_(std::make_shared<const UniqueFd>(std::move(fd))),
       content_(std::move(content)),
       grown_(executor),
       room_(executor) {}
 
 Awaitable<Result<void>> Spool::write(std::string_view bytes) {
-  const int fd = fd_.get();
-  const auto work = [fd, bytes] { return write_all(fd, bytes); };
+  // Held, because remove() may come while this waits for a thread: the number would be another
+  // file's by then.
+  const std::shared_ptr<const UniqueFd> fd = fd_;
+  if (!fd) co_return Error(ErrorKind::internal, "spool_removed", "written after it was removed");
+  const auto work = [&fd, bytes] { return write_all(fd->get(), bytes); };
   Result<void> written = co_await offload(pool_, work);
   if (!written.ok()) co_return written;
   written_ += bytes.size();
@@ -104,9 +107,10 @@ Awaitable<std::uint64_t> Spool::available(std::uint64_t offset, std::uint64_t wa
 }
 
 Awaitable<void> Spool::remove() {
-  const auto work = [this] {
+  std::shared_ptr<const UniqueFd> fd = std::exchange(fd_, nullptr);
+  const auto work = [this, &fd] {
     ::unlink(path_.c_str());
-    fd_.reset();
+    fd.reset();
   };
   co_await offload(pool_, work);
 }

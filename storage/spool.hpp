@@ -33,6 +33,7 @@ class Spool final : public UploadFeed {
   void end();
   /// The reader has gone: nobody needs to wait for it.
   void release();
+  /// A write under way ends in the file that no longer has a name.
   Awaitable<void> remove();
 
   [[nodiscard]] const Content& content() const override { return content_; }
@@ -51,7 +52,7 @@ class Spool final : public UploadFeed {
   ThreadPool& pool_;
   const std::filesystem::path path_;
   const std::size_t ahead_;
-  UniqueFd fd_;
+  std::shared_ptr<const UniqueFd> fd_;  ///< null when removed
   const Content content_;
   std::uint64_t written_ = 0;
   std::uint64_t asked_ = 0;        ///< from where the reader wants more
