@@ -3,7 +3,7 @@
 #include "base/encoding.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
-#include "storage/download.hpp"
+#include "storage/raw_answer.hpp"
 
 #include <cstdint>
 #include <optional>

@@ -211,10 +211,11 @@ Awaitable<Result<void>> Download::stream(DataQuery query, std::vector<std::size_
                         ", which its list names");
   }
   std::uint64_t more = 0;
-  for (const InputFile& file : unlisted_) more += file.size;
+  for (std::size_t i = unlisted_reserved_; i < unlisted_.size(); ++i) more += unlisted_[i].size;
   const Result<void> fits = budget_.reserve(more);
   if (!fits.ok()) co_return fits;
   reserved_ += more;
+  unlisted_reserved_ = unlisted_.size();
   // With parts that no list names, a list and a cache would not bring the same again.
   if (unlisted_.empty() && in_order_) {
     std::vector<std::size_t> worth = worth_keeping(asked);
@@ -298,6 +299,7 @@ Awaitable<void> Download::begin_anew() {
   in_order_ = true;
   came_.clear();
   unlisted_.clear();
+  unlisted_reserved_ = 0;
 }
 
 std::uint64_t Download::bytes() const {

@@ -79,8 +79,9 @@ class Download final {
   bool no_ranges_ = false;  ///< the server has no raw reads
   bool from_cache_ = false;
   std::uint64_t reserved_ = 0;
-  std::vector<InputFile> came_;      ///< listed or not, in the order sent
-  std::vector<InputFile> unlisted_;  ///< those that no list named
+  std::vector<InputFile> came_;        ///< listed or not, in the order sent
+  std::vector<InputFile> unlisted_;    ///< those that no list named
+  std::size_t unlisted_reserved_ = 0;  ///< the first of them are in reserved_
 
   struct Half {
     std::size_t index;

@@ -4,9 +4,11 @@
 #include "storage/domain_json.hpp"
 #include "storage/ports.hpp"
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <utility>
@@ -44,9 +46,12 @@ class Listing final {
     }
     return out;
   }
+  /// Of all entries; the largest number there is where a server claims more.
   [[nodiscard]] std::uint64_t bytes() const {
     std::uint64_t sum = 0;
-    for (const Entry& entry : entries_) sum += entry.item.size;
+    for (const Entry& entry : entries_) {
+      sum += std::min(entry.item.size, std::numeric_limits<std::uint64_t>::max() - sum);
+    }
     return sum;
   }
 
