@@ -189,7 +189,9 @@ Awaitable<Result<void>> HeartbeatLoop::beat() {
       co_await with_deadline<LeaseUpdate>(parts_.clock, deadline, std::move(call));
   in_flight_ = 0;
   Result<void> out;
-  if (update) {
+  if (end_ != LeaseEnd::none) {
+    // Lost while it was under way: whatever was answered is of a lease that is no longer ours.
+  } else if (update) {
     beat_accepted(*std::move(update), events.size(), version);
   } else {
     out = std::move(update).error();

@@ -35,6 +35,8 @@ constexpr std::size_t kShown = 20;
 constexpr std::chrono::seconds kReplay{5};
 /// A send that a new lease of ours crosses is waited for this long.
 constexpr std::chrono::seconds kCrossing{10};
+/// Until what the disk could not read is read again.
+constexpr std::chrono::milliseconds kReread{500};
 constexpr std::chrono::minutes kExpireEvery{10};
 constexpr std::chrono::seconds kProbe{10};
 
@@ -49,6 +51,8 @@ Outbox::Outbox(OutboxParts parts, std::chrono::hours max_age)
       logger_(parts_.logger),
       max_age_(max_age),
       core_(parts_.rng),
+      // A node that was off for longer than max_age tries once more before it gives up.
+      expire_at_(parts_.clock.steady_now() + kExpireEvery),
       wake_(parts_.control),
       landed_(parts_.control),
       replayed_(parts_.control),
@@ -363,6 +367,10 @@ Awaitable<bool> Outbox::admit(const Lease& lease) {
     }
     Result<std::string> body = entry.body.value_or("");
     if (!entry.body) body = co_await parts_.journal.body(id);
+    if (!body && body.error().kind != ErrorKind::not_found && !latest.passed(parts_.clock)) {
+      co_await landed_.wait_until(parts_.clock, Deadline::in(parts_.clock, kReread));
+      continue;
+    }
     if (!body) co_return true;  // the disk has lost it: work again
     Result<std::string> renewed = with_lease_id(*body, lease.id);
     if (!renewed) co_return true;

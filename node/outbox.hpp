@@ -142,7 +142,7 @@ class Outbox final {
   RowId last_id_ = 0;
   std::size_t untried_ = 0;
   std::string last_error_;
-  SteadyTime expire_at_{};
+  SteadyTime expire_at_;
   Event wake_;
   Event landed_;  // a send is over
   Event replayed_;

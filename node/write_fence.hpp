@@ -12,14 +12,18 @@ namespace pn::node {
 
 /// Until when a lease's runner may write: set by the heartbeats on the control loop, looked at by
 /// who writes on the transfer loop. A process that was stopped for longer than its lease (SIGSTOP,
-/// a frozen cgroup) goes on where it was, and its uploads with it, before
-/// any timer has told it that time has passed: so each piece that goes out asks the clock. Thread:
-/// any.
+/// a frozen cgroup) goes on where it was, and its uploads with it, before any timer has told it
+/// that time has passed: so each piece that goes out asks the clock. Thread: any.
 class WriteFence final {
  public:
-  void set(SteadyTime until) { until_.store(until.time_since_epoch().count()); }
+  /// Nothing once it is closed.
+  void set(SteadyTime until) {
+    SteadyTime::rep now = until_.load();
+    while (now != kClosed && !until_.compare_exchange_weak(now, until.time_since_epoch().count())) {
+    }
+  }
   /// For good: the lease has ended.
-  void close() { set(SteadyTime::min()); }
+  void close() { until_.store(kClosed); }
   /// Likewise, and nobody has the task after us: its job is canceled.
   void cancel() {
     canceled_.store(true);
@@ -31,6 +35,8 @@ class WriteFence final {
   }
 
  private:
+  static constexpr SteadyTime::rep kClosed = SteadyTime::min().time_since_epoch().count();
+
   std::atomic<SteadyTime::rep> until_{SteadyTime::max().time_since_epoch().count()};
   std::atomic<bool> canceled_{false};
 };
