@@ -42,6 +42,12 @@ BreakerCore::Fate fate_of(const PastTask& past, bool crashed) {
   return BreakerCore::Fate::other;
 }
 
+Metrics::TaskEnd counted_as(const PastTask& past) {
+  if (past.outcome == "completed") return Metrics::TaskEnd::completed;
+  if (past.outcome == "failed") return Metrics::TaskEnd::failed;
+  return Metrics::TaskEnd::dropped;
+}
+
 RunEnd end_of(const PastTask& past, bool crashed) {
   if (crashed || past.outcome == "failed") return RunEnd::failed;
   if (past.outcome == "completed") return RunEnd::completed;
@@ -174,6 +180,9 @@ void Engine::judge(Slot& slot, const PastTask& past, bool crashed) {
 
 void Engine::ended(Slot& slot, bool crashed) {
   PastTask past = slot.run->past();
+  if (!past.outcome.empty()) {
+    parts_.metrics.task_ended(slot.capability, counted_as(past), past.took);
+  }
   once_ends(end_of(past, crashed));
   judge(slot, past, crashed);
   past_.push_front(std::move(past));

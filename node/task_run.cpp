@@ -314,17 +314,14 @@ Awaitable<void> TaskRun::report() {
   co_await deliver(Outcome::failed, fail_body(lease_, failure, artifacts));
 }
 
-/// How it ended, for those who look at the node and at its counters.
+/// How it ended, for those who look at the node. Not counted yet: a delivery may find out that the
+/// server wants neither.
 void TaskRun::note(std::string_view outcome, std::string_view reason, std::string_view error) {
   past_.outcome = std::string(outcome);
   past_.reason = std::string(reason);
   past_.error = std::string(error);
   past_.ended_at = parts_.clock.system_now();
   past_.took = std::chrono::duration_cast<Millis>(parts_.clock.steady_now() - began_);
-  const Metrics::TaskEnd how = outcome == name(Outcome::completed) ? Metrics::TaskEnd::completed
-                               : outcome == name(Outcome::failed)  ? Metrics::TaskEnd::failed
-                                                                   : Metrics::TaskEnd::dropped;
-  parts_.metrics.task_ended(lease_.task.capability, how, past_.took);
 }
 
 /// Whatever a runner says that was stopped for our sake, the reason is ours.
