@@ -31,9 +31,8 @@ constexpr std::chrono::seconds kRoomEvery{20};
 constexpr std::chrono::hours kUploadsKept{7 * 24};
 
 CollectRules rules(const Config& config) {
-  return {.keep = config.workspace_keep_failed,
-          .min_free_bytes = config.disk_min_free_mb << 20U,
-          .max_used_pct = config.disk_max_used_pct};
+  return {
+      .keep = config.workspace_keep_failed, .limits = disk_limits(config), .probe = probe_space};
 }
 
 }  // namespace

@@ -92,12 +92,8 @@ bool remove_folder(const fs::path& path) {
 }
 
 bool crowded(const fs::path& work_dir, const CollectRules& rules) {
-  std::error_code failed;
-  const fs::space_info space = fs::space(work_dir, failed);
-  if (failed || space.capacity == 0) return false;
-  const std::uintmax_t used = space.capacity - space.available;
-  return space.available < rules.min_free_bytes ||
-         used * 100 > space.capacity * static_cast<std::uintmax_t>(rules.max_used_pct);
+  const Result<Space> space = rules.probe(work_dir);
+  return space.ok() && !judge("work", work_dir, *space, rules.limits).fault.empty();
 }
 
 bool is_kept(const fs::path& path) { return path.filename().string().starts_with(kKept); }

@@ -5,10 +5,10 @@
 #include "base/result.hpp"
 #include "base/rng.hpp"
 #include "base/time.hpp"
+#include "node/disk_guard.hpp"
 
 #include <chrono>
 #include <cstddef>
-#include <cstdint>
 #include <filesystem>
 #include <stdexcept>
 #include <utility>
@@ -53,9 +53,10 @@ class Workspace final {
 
 /// What collect_workspaces() goes by.
 struct CollectRules {
-  std::chrono::hours keep{24};       ///< what failed
-  std::uint64_t min_free_bytes = 0;  ///< below it what failed goes too, the oldest first
-  int max_used_pct = 100;            ///< above it, likewise
+  std::chrono::hours keep{24};  ///< what failed
+  /// Where the node would not lease by these, what failed goes too, the oldest first.
+  DiskLimits limits{.min_free_mb = 0, .max_used_pct = 100, .inode_max_used_pct = 100};
+  SpaceProbe probe = probe_space;
 };
 
 struct Collected {
