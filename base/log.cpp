@@ -5,8 +5,10 @@
 #include "base/secret.hpp"
 #include "base/time.hpp"
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <functional>
@@ -40,11 +42,36 @@ std::string_view level_name(Level level) {
   return "off";
 }
 
+/// How many bytes the character at `at` has; 0 where that is no UTF-8 (RFC 3629, 4).
+std::size_t utf8_length(std::string_view text, std::size_t at) {
+  const auto byte = [text, at](std::size_t i) {
+    return at + i < text.size() ? static_cast<unsigned char>(text[at + i]) : 0U;
+  };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  const std::size_t length = first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+  if (first < 0xC2 || first > 0xF4) return 0;
+  // No longer than it needs to be, no surrogates, nothing beyond U+10FFFF.
+  const unsigned low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+  const unsigned high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+  if (byte(1) < low || byte(1) > high) return 0;
+  for (std::size_t i = 2; i < length; ++i) {
+    if (byte(i) < 0x80 || byte(i) > 0xBF) return 0;
+  }
+  return length;
+}
+
+/// What is no UTF-8, such as a server's page in Latin-1, becomes U+FFFD: a collector drops a line
+/// that is no JSON.
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
-  for (const char c : text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const char c = text[at];
     const auto b = static_cast<unsigned char>(c);
-    if (c == '"' || c == '\\') {
+    const std::size_t length = utf8_length(text, at);
+    if (length == 0) {
+      out += "\\ufffd";
+    } else if (c == '"' || c == '\\') {
       out += '\\';
       out += c;
     } else if (c == '\n') {
@@ -54,8 +81,9 @@ void append_json_string(std::string& out, std::string_view text) {
       std::snprintf(escaped.data(), escaped.size(), "\\u%04x", b);
       out += escaped.data();
     } else {
-      out += c;
+      out += text.substr(at, length);
     }
+    at += std::max<std::size_t>(length, 1);
   }
   out += '"';
 }
