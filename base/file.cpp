@@ -114,10 +114,14 @@ Result<void> write_file(const fs::path& path, std::string_view bytes, unsigned m
     ::unlink(temporary.c_str());
     return within(path.string(), std::move(written).error());
   }
-  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
-  const UniqueFd parent(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (parent) ::fsync(parent.get());
-  return {};
+  return sync_folder(path.parent_path());
+}
+
+Result<void> sync_folder(const fs::path& folder) {
+  const fs::path path = folder.empty() ? fs::path(".") : folder;
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd && (::fsync(fd.get()) == 0 || errno == EINVAL)) return {};
+  return from_errno(errno, "cannot fsync the folder " + path.string());
 }
 
 Result<void> make_folders(const fs::path& path, unsigned mode) {

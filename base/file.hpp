@@ -49,6 +49,10 @@ Result<void> write_file(const std::filesystem::path& path,
                         std::string_view bytes,
                         unsigned mode = 0644);
 
+/// fsync of a folder, without which a power cut may take a new name in it away. Fine where its file
+/// system knows no such thing.
+Result<void> sync_folder(const std::filesystem::path& folder);
+
 /// Every missing folder of the path, each with `mode`.
 Result<void> make_folders(const std::filesystem::path& path, unsigned mode = 0755);
 

@@ -50,10 +50,7 @@ Result<void> write_key(const fs::path& out, const Secret<std::string>& hex) {
     ::unlink(out.c_str());
     return within(out.string(), std::move(written).error());
   }
-  const fs::path folder = out.has_parent_path() ? out.parent_path() : fs::path(".");
-  const Result<UniqueFd> parent = open_read(folder);
-  if (parent) ::fsync(parent->get());
-  return {};
+  return sync_folder(out.parent_path());
 }
 
 }  // namespace

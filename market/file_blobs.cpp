@@ -111,13 +111,10 @@ Result<void> move_durably(const fs::path& from, const fs::path& to) {
     if (::rename(from.c_str(), to.c_str()) != 0) {
       return from_errno(errno, "cannot rename " + from.string());
     }
-    const UniqueFd root(
-        ::open(to.parent_path().parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (root) ::fsync(root.get());
+    const Result<void> synced = sync_folder(to.parent_path().parent_path());
+    if (!synced) return synced;
   }
-  const UniqueFd folder(::open(to.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder) ::fsync(folder.get());
-  return {};
+  return sync_folder(to.parent_path());
 }
 
 class NewBlob final : public FileWriter {
@@ -204,18 +201,23 @@ bool is_there(const fs::path& path) {
   return ::stat(path.c_str(), &info) == 0;
 }
 
-void list_settled(const fs::path& folder,
-                  std::string_view prefix,
-                  SystemTime before,
-                  std::vector<BlobId>& out) {
+/// Nothing where there is no such folder. By increment(): a for over the range throws where a
+/// network's file system fails in the middle.
+Result<void> list_settled(const fs::path& folder,
+                          std::string_view prefix,
+                          SystemTime before,
+                          std::vector<BlobId>& out) {
   std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(folder, ec)) {
-    const std::string name = entry.path().filename().string();
+  fs::directory_iterator at(folder, ec);
+  for (; !ec && at != fs::directory_iterator(); at.increment(ec)) {
+    const std::string name = at->path().filename().string();
     struct ::stat info{};
-    if (!name.starts_with(prefix) || ::stat(entry.path().c_str(), &info) != 0) continue;
+    if (!name.starts_with(prefix) || ::stat(at->path().c_str(), &info) != 0) continue;
     const SystemTime written(std::chrono::seconds(info.st_mtim.tv_sec));
     if (S_ISREG(info.st_mode) && written < before) out.emplace_back(name);
   }
+  if (!ec || ec == std::errc::no_such_file_or_directory) return {};
+  return from_errno(ec.value(), "cannot list " + folder.string());
 }
 
 }  // namespace
@@ -228,9 +230,10 @@ Result<std::unique_ptr<FileBlobs>> FileBlobs::open(const fs::path& folder,
     if (!made) return std::move(made).error();
   }
   std::error_code ec;
-  for (const auto& entry : fs::directory_iterator(folder / "tmp", ec)) {
+  fs::directory_iterator at(folder / "tmp", ec);
+  for (; !ec && at != fs::directory_iterator(); at.increment(ec)) {
     std::error_code ignored;
-    fs::remove(entry.path(), ignored);
+    fs::remove(at->path(), ignored);
   }
   return std::unique_ptr<FileBlobs>(new FileBlobs(folder, pool, rng));
 }
@@ -313,8 +316,9 @@ Awaitable<Result<std::vector<BlobId>>> FileBlobs::settled(unsigned shard, System
   std::snprintf(prefix.data(), prefix.size(), "%02x", shard & 0xffU);
   const auto work = [&]() -> Result<std::vector<BlobId>> {
     std::vector<BlobId> out;
-    list_settled(folder_ / prefix.data(), prefix.data(), before, out);
-    list_settled(folder_ / "uploads", prefix.data(), before, out);
+    Result<void> listed = list_settled(folder_ / prefix.data(), prefix.data(), before, out);
+    if (listed) listed = list_settled(folder_ / "uploads", prefix.data(), before, out);
+    if (!listed) return std::move(listed).error();
     return out;
   };
   Result<std::vector<BlobId>> out = co_await offload(pool_, work);
