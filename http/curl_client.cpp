@@ -92,7 +92,6 @@ Awaitable<Result<Response>> CurlClient::send(Request request) {
       const std::string_view piece = transfer.take();
       Result<void> written = co_await request.sink->write(piece);
       if (!written.ok()) co_return std::move(written).error();
-      transfer.taken();
     } else if (transfer.done()) {
       co_return transfer.answer();
     } else if (transfer.wants_body()) {

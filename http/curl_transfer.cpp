@@ -326,13 +326,12 @@ bool CurlTransfer::begins() {
 std::string_view CurlTransfer::take() {
   draining_.clear();
   std::swap(filling_, draining_);
+  // Before the sink has written: there is a buffer for what comes meanwhile.
+  if (receive_paused_ && running_) {
+    receive_paused_ = false;
+    loop_.resume(easy_);
+  }
   return draining_;
-}
-
-void CurlTransfer::taken() {
-  if (!receive_paused_ || !running_) return;
-  receive_paused_ = false;
-  loop_.resume(easy_);
 }
 
 std::span<char> CurlTransfer::body_buffer() {

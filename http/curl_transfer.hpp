@@ -50,10 +50,8 @@ class CurlTransfer final : private CurlLoop::Waiter {
   bool begins();
   [[nodiscard]] int status() const { return response_.status; }
   [[nodiscard]] const Headers& headers() const { return response_.headers; }
-  /// Bytes for the sink; valid until the next take().
+  /// Bytes for the sink; valid until the next take(). The transfer goes on meanwhile.
   std::string_view take();
-  /// The sink has them: the transfer may go on.
-  void taken();
 
   [[nodiscard]] bool wants_body() const { return wants_body_ && !done_; }
   /// Where the source's next bytes go; then say how many (0: the end). False: fewer than promised.
