@@ -2,8 +2,6 @@
 
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
-#include "base/digest.hpp"
-#include "base/encoding.hpp"
 #include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/offload.hpp"
@@ -14,11 +12,12 @@
 #include "storage/cid.hpp"
 #include "storage/domain_calls.hpp"
 #include "storage/domain_client.hpp"
+#include "storage/file_body.hpp"
 #include "storage/naming.hpp"
 #include "storage/token_source.hpp"
 
 #include <algorithm>
-#include <cstddef>
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -61,21 +60,12 @@ struct Hashed {
   std::uint64_t size = 0;
 };
 
-Result<Hashed> hash_file(const std::filesystem::path& file) {
-  const Result<UniqueFd> opened = open_read(file);
-  if (!opened) return opened.error();
-  Sha256 hash;
-  Hashed out;
-  std::vector<char> buffer(256 * 1024);
-  for (;;) {
-    const Result<std::size_t> got = read_some(opened->get(), buffer);
-    if (!got) return within(file.string(), got.error());
-    if (*got == 0) break;
-    hash.update(std::string_view(buffer.data(), *got));
-    out.size += *got;
-  }
-  out.hex = to_hex(hash.finish());
-  return out;
+Result<Hashed> hash_file(const std::filesystem::path& file, const std::atomic<bool>& stop) {
+  const Result<storage::Content> content = storage::Content::of_file(file);
+  if (!content) return content.error();
+  Result<std::string> hex = content->digest(0, content->size(), stop);
+  if (!hex) return within(file.string(), std::move(hex).error());
+  return Hashed{.hex = *std::move(hex), .size = content->size()};
 }
 
 }  // namespace
@@ -128,8 +118,8 @@ Awaitable<Result<PutFile>> DomainData::put(std::filesystem::path file,
   const Result<void> is_ready = co_await ready();
   if (!is_ready.ok()) co_return is_ready.error();
   const bool by_content = name.empty();
-  auto work = [&file] { return hash_file(file); };
-  Awaitable<Result<Hashed>> hashing = offload(io_, work);
+  auto work = [&file](const std::atomic<bool>& stop) { return hash_file(file, stop); };
+  Awaitable<Result<Hashed>> hashing = offload_stoppable(io_, work);
   const Result<Hashed> hashed = co_await std::move(hashing);
   if (!hashed) co_return hashed.error();
 
