@@ -18,7 +18,7 @@ namespace pn {
 using Json = nlohmann::json;
 
 /// Parses text from outside without throwing: UTF-8, at most 64 levels deep, nothing after the
-/// value. Kind `corrupt` names the byte offset, never the text (it may hold a secret).
+/// value. Kind `corrupt` names the number of bytes, never the text (it may hold a secret).
 Result<Json> parse_json(std::string_view text);
 
 /// Compact; bytes that are no UTF-8 become U+FFFD.

@@ -60,8 +60,6 @@ Result<std::unique_ptr<ExtraCa>> ExtraCa::load(const std::string& file) {
   return std::unique_ptr<ExtraCa>(new ExtraCa(std::move(impl)));
 }
 
-std::size_t ExtraCa::count() const { return impl_->certificates.size(); }
-
 bool ExtraCa::add_to(void* ssl_context) const {
   X509_STORE* store = SSL_CTX_get_cert_store(static_cast<SSL_CTX*>(ssl_context));
   if (store == nullptr) return false;

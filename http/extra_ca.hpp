@@ -19,7 +19,6 @@ class ExtraCa final {
   ExtraCa(const ExtraCa&) = delete;
   ExtraCa& operator=(const ExtraCa&) = delete;
 
-  [[nodiscard]] std::size_t count() const;
   /// `ssl_context` is an SSL_CTX*. False when OpenSSL does not take one.
   bool add_to(void* ssl_context) const;
 

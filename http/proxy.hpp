@@ -16,10 +16,11 @@ namespace pn::http {
 ///   *                     every host
 ///   example.com           it and all below it; ".example.com" and "*.example.com" mean the same
 ///   192.0.2.7, [2001:db8::7]          an address, in whatever form it is written
-///   192.0.2.0/24, 2001:db8::/32       a network, for URLs that name an address: nothing is
-///   resolved example.com:8443, [::1]:8443      any of the names and addresses, at this port only
+///   192.0.2.0/24, 2001:db8::/32       a network, for URLs that name an address
+///   example.com:8443, [::1]:8443      any of the names and addresses, at this port only
 ///
-/// Case and a dot at the end make no difference. What is none of these matches nothing.
+/// Nothing is resolved. Case and a dot at the end make no difference. What is none of these matches
+/// nothing.
 bool no_proxy_names(std::string_view no_proxy, const Url& url);
 
 /// The proxy by which a request to `url` goes, chosen by its scheme; empty: directly, as always to

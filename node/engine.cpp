@@ -107,7 +107,6 @@ std::optional<SystemTime> Engine::paused_until() const {
 }
 
 void Engine::turn(SteadyTime until) {
-  last_turn_ = parts_.clock.steady_now();
   next_turn_by_ = until == SteadyTime::max() ? until : until + kLate;
 }
 

@@ -92,9 +92,8 @@ class Engine final {
   /// Why nothing is leased now, each a sentence with cause and remedy; empty while asking for work.
   [[nodiscard]] std::vector<std::string> reasons() const;
 
-  /// For a watchdog: when the poll loop last proved alive, and when it must have again. A poll in
-  /// flight counts until its own deadline. max() when there is nothing to poll for any more.
-  [[nodiscard]] SteadyTime last_turn() const { return last_turn_; }
+  /// For a watchdog: when the poll loop must have proved alive again. A poll in flight counts until
+  /// its own deadline. max() when there is nothing to poll for any more.
   [[nodiscard]] SteadyTime next_turn_by() const { return next_turn_by_; }
 
  private:
@@ -160,7 +159,6 @@ class Engine final {
   bool stopping_ = false;
   bool once_over_ = false;
   ClaimAsk asked_;  // the last
-  SteadyTime last_turn_{};
   SteadyTime next_turn_by_ = SteadyTime::max();
   std::optional<Result<Claim>> answer_;  // of the poll under way
   SteadyTime asked_at_{};

@@ -13,7 +13,7 @@
 
 namespace pn::node {
 
-/// Names an attempt of ours; grows with time, also across restarts.
+/// Names an attempt of ours: larger than that of every row that was there when it began.
 using RowId = std::int64_t;
 
 enum class RowState {

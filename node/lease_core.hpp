@@ -21,9 +21,8 @@ struct LeasePolicy {
 /// the caller says what time it is. Pure but for the Rng.
 ///
 /// Invariants
-/// 1. The lease ends, for us, at the latest at what the server named, counted on the monotonic
-/// clock
-///    from when the request was sent that brought the news (the server counts from later).
+/// 1. The lease ends, for us, at the latest at what the server named, counted by the monotonic
+///    clock from when the request that brought the news was sent (the server's begins later).
 /// 2. fence() comes before that end by the margin, but never by more than half of the lease time.
 /// 3. Without a time named by the server there is neither a fence nor a time-driven beat.
 /// 4. A failed beat never moves the fence; only accepted() and granted() do.

@@ -132,13 +132,6 @@ void OutboxCore::heard(SteadyTime now) {
   }
 }
 
-void OutboxCore::renew(RowId id, SteadyTime now) {
-  const auto at = entries_.find(id);
-  if (at == entries_.end() || at->second.in_flight) return;
-  at->second.held = SteadyTime{};
-  set_due(*at, now);
-}
-
 bool OutboxCore::in_flight(RowId id) const {
   const auto at = entries_.find(id);
   return at != entries_.end() && at->second.in_flight;

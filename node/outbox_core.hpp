@@ -58,8 +58,6 @@ class OutboxCore {
   void probe_failed(SteadyTime now);
   /// DMS answered somebody in a way that says it works.
   void heard(SteadyTime now);
-  /// A receipt has other words now (another lease's): due at once.
-  void renew(RowId id, SteadyTime now);
 
   [[nodiscard]] bool away() const { return away_; }
   [[nodiscard]] bool in_flight(RowId id) const;

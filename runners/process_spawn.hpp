@@ -36,8 +36,7 @@ struct SpawnReport {
 
 /// A program in a process group of its own, behind a watcher that leads the group.
 ///
-///     us ── lifeline ──▶ watcher (leads the group, adopts orphans) ──▶ the program ──▶ its
-///     children
+///     us ── lifeline ──▶ watcher (leads the group, adopts orphans) ──▶ the program and its own
 ///
 /// The watcher is a fork of us that never executes anything: it closes all our descriptors, starts
 /// the program, waits for it and for everything in the group, kills what left the group (setsid),
