@@ -18,6 +18,7 @@ class MemoryJournal final : public Journal {
  public:
   std::map<RowId, JournalRow> rows;
   std::optional<Error> failure;  ///< of every write; what is refused is forgotten
+  int unreadable = 0;            ///< how many of the next reads fail for the moment
 
   void post(RowChange change) override {
     if (!failure) apply(std::move(change));
@@ -28,6 +29,10 @@ class MemoryJournal final : public Journal {
     co_return Result<void>();
   }
   Awaitable<Result<std::string>> body(RowId id) override {
+    if (unreadable > 0) {
+      --unreadable;
+      co_return Error(ErrorKind::retry, "state_busy", "somebody else is at it");
+    }
     const auto at = rows.find(id);
     if (at == rows.end()) co_return Error(ErrorKind::not_found, "no_such_row", "gone");
     co_return at->second.body;

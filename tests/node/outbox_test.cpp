@@ -251,6 +251,38 @@ TEST_CASE("outbox: too old is set aside, never deleted", "[node][outbox]") {
   CHECK(f.logged("receipt.expired"));
 }
 
+TEST_CASE("outbox: a node that was off for longer than that sends once more", "[node][outbox]") {
+  OutboxFixture f;
+  f.up = false;
+  f.store(f.lease_of("t1"));
+  for (auto& [id, row] : f.journal.rows) row.at -= 200h;
+  SECTION("and it is taken") {
+    f.up = true;
+    const SecondLife next(f);
+    f.loop.poll();
+    CHECK(f.journal.rows.empty());
+    CHECK_FALSE(f.logged("receipt.expired"));
+  }
+  SECTION("and it is not") {
+    const SecondLife next(f);
+    f.loop.advance(11min);
+    REQUIRE(f.journal.rows.size() == 1);
+    CHECK(f.journal.rows.begin()->second.state == RowState::set_aside);
+    CHECK(f.logged("receipt.expired"));
+  }
+}
+
+TEST_CASE("outbox: a journal that is busy does not make a finished task run again",
+          "[node][outbox]") {
+  OutboxFixture f;
+  f.up = false;
+  f.store(f.lease_of("t1", "L1"));
+  f.loop.advance(1min);  // in the journal alone by now
+  f.journal.unreadable = 3;
+  CHECK(f.admit(f.lease_of("t1", "L2")) == false);
+  CHECK(f.journal.unreadable == 0);
+}
+
 TEST_CASE("outbox: a new life sends what the last one could not, under the same lease",
           "[node][outbox]") {
   OutboxFixture f;

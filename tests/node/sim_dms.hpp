@@ -20,7 +20,7 @@
 
 namespace pn::node::testing {
 
-/// DMS with leases that end: the rules of protocol/dms.md, and a count of what must never happen.
+/// DMS with leases that end: the rules of wire.md, and a count of what must never happen.
 /// Pure but for the clock.
 class SimDms final {
  public:

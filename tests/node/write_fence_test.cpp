@@ -59,6 +59,16 @@ struct Fixture {
 
 }  // namespace
 
+TEST_CASE("lease_fence: a closed fence stays closed", "[node][lease_fence]") {
+  Fixture f;
+  f.fence.set(f.loop.clock.steady_now() + 1h);
+  CHECK(f.put().ok());
+  f.fence.close();
+  f.fence.set(f.loop.clock.steady_now() + 1h);  // a beat that was under way
+  CHECK(f.fence.passed(f.loop.clock));
+  CHECK(f.put().error().code == "lease_lost");
+}
+
 TEST_CASE("lease_fence: before the fence a body goes out whole", "[node][lease_fence]") {
   Fixture f;
   f.fence.set(f.loop.clock.steady_now() + 1ms);

@@ -6,6 +6,8 @@
 #include "http/multipart.hpp"
 #include "http/server.hpp"
 #include "storage/domain_calls.hpp"
+#include "storage/domain_json.hpp"
+#include "storage/listing.hpp"
 #include "storage/ports.hpp"
 #include "tests/http/scripted_server.hpp"
 #include "tests/storage/domain_fixture.hpp"
@@ -17,6 +19,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <set>
 #include <string>
@@ -256,6 +260,17 @@ TEST_CASE("task inputs: one that is gone is named among many", "[storage][ports]
   REQUIRE_FALSE(got.ok());
   CHECK(got.error().kind == ErrorKind::not_found);
   CHECK_THAT(got.error().detail, Catch::Contains(gone.str()));
+}
+
+TEST_CASE("task inputs: what a list claims in all does not wrap", "[storage][ports]") {
+  Listing listing;
+  for (const char* id : {"a", "b", "c"}) {
+    DataItem item;
+    item.id = DataId(id);
+    item.size = (std::uint64_t{1} << 63U) + 1;
+    listing.add({.item = item, .path = id});
+  }
+  CHECK(listing.bytes() == std::numeric_limits<std::uint64_t>::max());
 }
 
 TEST_CASE("task inputs: related parts keep their input out of groups", "[storage][ports]") {
