@@ -19,6 +19,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/string.hpp>
 #include <boost/beast/http/status.hpp>
+#include <fcntl.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@ constexpr std::size_t kJoined = 16 * 1024;  // bodies up to this size are copied
 constexpr std::size_t kPiece = 64 * 1024;
 constexpr std::size_t kFilePiece = 1024 * 1024;
 constexpr std::uint64_t kTurn = 4 * kFilePiece;  // then other connections get the loop
+constexpr off_t kAhead = 4 * 1024 * 1024;        // what the disk is asked for before it is needed
 
 bool is_ours(std::string_view name) {
   const boost::beast::string_view field(name.data(), name.size());
@@ -205,9 +207,14 @@ void Connection::log_truncated(std::uint64_t missing) {
 
 Awaitable<bool> Connection::send_file(const FileRange& file) {
   auto at = static_cast<off_t>(file.offset);
+  off_t asked = at;
   std::uint64_t left = file.size;
   std::uint64_t turn = 0;
   while (left > 0) {
+    if (at + kAhead / 2 >= asked) {
+      ::posix_fadvise(file.fd.get(), asked, kAhead, POSIX_FADV_WILLNEED);
+      asked += kAhead;
+    }
     const auto want = static_cast<std::size_t>(std::min<std::uint64_t>(left, kFilePiece));
     const ssize_t sent = ::sendfile(socket_.native_handle(), file.fd.get(), &at, want);
     if (sent == 0) {  // shorter than its record says
