@@ -26,13 +26,6 @@ namespace {
 
 constexpr Millis kNotableSkew{30'000};
 
-RetryPolicy failed_round_policy() {
-  RetryPolicy policy;
-  policy.first = std::chrono::seconds(2);
-  policy.max = std::chrono::seconds(60);
-  return policy;
-}
-
 }  // namespace
 
 std::string_view name(SessionState state) {
@@ -90,7 +83,7 @@ NodeSession::NodeSession(Executor executor,
                     settings.registration,
                     logger_,
                     [this] { wake_.set(); }),
-      backoff_(failed_round_policy()),
+      backoff_(kTransient),
       wake_(executor),
       loops_(executor) {}
 

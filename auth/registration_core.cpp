@@ -14,13 +14,6 @@ namespace {
 
 constexpr std::chrono::seconds kWarnEvery{180};
 
-RetryPolicy transient_policy() {
-  RetryPolicy policy;  // jitter and factor as they stand: 0.8 to 1.2, doubling
-  policy.first = std::chrono::seconds(2);
-  policy.max = std::chrono::seconds(60);
-  return policy;
-}
-
 }  // namespace
 
 RegisterAnswer register_answer(const Result<void>& result) {
@@ -43,7 +36,7 @@ RegisterAnswer register_answer(const Result<void>& result) {
 }
 
 RegistrationCore::RegistrationCore(RegistrationPolicy policy)
-    : policy_(policy), backoff_(transient_policy()) {}
+    : policy_(policy), backoff_(kTransient) {}
 
 bool RegistrationCore::warn_now(SteadyTime now) {
   if (warned_at_ && now - *warned_at_ < kWarnEvery) return false;

@@ -15,6 +15,9 @@ struct RegistrationPolicy {
   int max_retry = -1;                  ///< REGISTER_MAX_RETRY; -1: never start over
 };
 
+/// The pauses while DDS is away, for who registers and who signs in.
+inline constexpr RetryPolicy kTransient{.first = Millis(2000), .max = Millis(60'000)};
+
 /// What an attempt to register came to.
 enum class RegisterAnswer {
   registered,

@@ -10,7 +10,7 @@
 
 namespace pn::auth {
 
-/// What DDS answers to siwe/request (protocol/dds.md). All six are certain.
+/// What DDS answers to siwe/request (wire.md). All six are certain.
 struct SiweChallenge {
   std::string nonce;
   std::string domain;

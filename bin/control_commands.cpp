@@ -22,11 +22,6 @@ namespace {
 
 constexpr Millis kLook{200};
 
-std::string text_of(const Json& object, const char* key) {
-  const auto at = object.find(key);
-  return at != object.end() && at->is_string() ? printable(at->get<std::string>()) : "";
-}
-
 /// The status as JSON, or `line` for people.
 int told(const Invocation& invocation, const Json& status, const std::string& line) {
   print(invocation.json ? dump_json(status) + "\n" : line + "\n");

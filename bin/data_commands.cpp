@@ -6,12 +6,12 @@
 #include "bin/commands.hpp"
 #include "bin/domain_data.hpp"
 #include "bin/exit_codes.hpp"
+#include "bin/scratch_folder.hpp"
 #include "bin/terminal.hpp"
 #include "storage/cid.hpp"
 
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -19,7 +19,6 @@
 #include <vector>
 
 #include <nlohmann/json.hpp>
-#include <stdlib.h>
 #include <unistd.h>
 
 namespace pn::bin {
@@ -82,35 +81,14 @@ Awaitable<int> put(Client& client, const Invocation& invocation, const DataPutOp
   co_return kExitOk;
 }
 
-/// A file of ours that goes when we do.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (fs::temp_directory_path() / "posenode.XXXXXX").string();
-    if (::mkdtemp(pattern.data()) != nullptr) path_ = pattern;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) fs::remove_all(path_, ignored);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  [[nodiscard]] const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
-
 /// A whole and checked copy first, then standard output: a pipe cannot take bytes back.
 Awaitable<int> get_to_pipe(Client& client, DataId id) {
-  const TemporaryFolder folder;
-  if (folder.path().empty()) {
-    complain("cannot make a folder in " + fs::temp_directory_path().string() +
-             ". Set TMPDIR to one that can be written");
-    co_return kExitInternal;
+  const Result<ScratchFolder> folder = ScratchFolder::make();
+  if (!folder) {
+    complain(folder.error().detail + "; set TMPDIR to one that can be written");
+    co_return exit_code(folder.error());
   }
-  const fs::path file = folder.path() / "item";
+  const fs::path file = folder->path() / "item";
   const Result<void> got = co_await client.data.get(std::move(id), file);
   if (!got.ok()) co_return failed(got.error());
   const Result<UniqueFd> opened = open_read(file);

@@ -4,7 +4,6 @@
 #include "base/result.hpp"
 #include "bin/doctor.hpp"
 #include "bin/doctor_report.hpp"
-#include "bin/status_url.hpp"
 #include "http/client.hpp"
 #include "http/server.hpp"
 #include "http/url.hpp"
@@ -100,7 +99,7 @@ Awaitable<void> examine_status(Patient& patient, Running running) {
   const http::ListenAddress& at = patient.config.status_addr;
   const std::string shown = at.address + ":" + std::to_string(at.port);
   const std::string tried = "listen at STATUS_ADDR=" + shown;
-  const std::string base = status_url(at);
+  const std::string base = http::local_url(at, at.port);
   const std::optional<std::error_code> taken = refused_to_bind(patient.executor, at);
   if (!taken) {
     patient.report.add(fine("status_addr", tried, "it is free"));

@@ -4,7 +4,6 @@
 #include "bin/commands.hpp"
 #include "bin/environment.hpp"
 #include "bin/exit_codes.hpp"
-#include "bin/status_url.hpp"
 #include "bin/terminal.hpp"
 #include "http/client.hpp"
 #include "http/server.hpp"
@@ -41,7 +40,7 @@ int healthcheck_command(const Invocation& invocation) {
     complain("STATUS_ADDR=" + setting + ": must be host:port");
     return kExitConfiguration;
   }
-  const std::string base = status_url(*listen);
+  const std::string base = http::local_url(*listen, listen->port);
   Result<http::Url> url = http::Url::parse(base + "/livez");
   if (!url) {
     complain("STATUS_ADDR=" + setting + ": " + url.error().detail);

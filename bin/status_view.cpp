@@ -28,10 +28,6 @@ constexpr std::size_t kTasksShown = 10;
 constexpr std::size_t kIndent = 2;
 
 // A node of another version may have other fields: what is not there is empty.
-std::string text_of(const Json& object, const char* key) {
-  const auto at = object.find(key);
-  return at != object.end() && at->is_string() ? printable(at->get<std::string>()) : "";
-}
 std::optional<std::int64_t> number_of(const Json& object, const char* key) {
   const auto at = object.find(key);
   if (at == object.end() || !at->is_number()) return std::nullopt;
@@ -267,6 +263,11 @@ std::optional<std::int64_t> seconds_in(char unit) {
 }
 
 }  // namespace
+
+std::string text_of(const Json& object, const char* key) {
+  const auto at = object.find(key);
+  return at != object.end() && at->is_string() ? printable(at->get<std::string>()) : "";
+}
 
 std::string status_text(const Json& status, const Terminal& terminal) {
   return View(status, terminal).text();

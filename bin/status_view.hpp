@@ -16,5 +16,7 @@ std::string status_text(const Json& status, const Terminal& terminal);
 
 /// "2h", "30m", "45s", "1h30m", "2d"; nothing for anything else, and for zero.
 std::optional<std::chrono::seconds> parse_span(std::string_view text);
+/// One of its texts, as a terminal may have it; empty where there is none.
+std::string text_of(const Json& object, const char* key);
 
 }  // namespace pn::bin

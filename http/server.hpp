@@ -138,6 +138,9 @@ struct ListenAddress {
   std::uint16_t port = 0;
 };
 Result<ListenAddress> parse_listen_address(std::string_view text);
+/// Where a program of this machine reaches what listens there, at `port` where the system chose it:
+/// "http://127.0.0.1:9464".
+std::string local_url(const ListenAddress& listen, std::uint16_t port);
 
 /// Reads a whole small body; kind `rejected`, code "body_too_large", past `limit`.
 Awaitable<Result<std::string>> read_body(ServerRequest& request, std::uint64_t limit);

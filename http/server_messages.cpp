@@ -93,6 +93,14 @@ Awaitable<Result<std::string>> read_body(ServerRequest& request, std::uint64_t l
   co_return out;
 }
 
+std::string local_url(const ListenAddress& listen, std::uint16_t port) {
+  std::string host = listen.address;
+  // "::" is IPv4 too (http/server.cpp), and many a container has no IPv6.
+  if (host.empty() || host == "0.0.0.0" || host == "::") host = "127.0.0.1";
+  if (host.find(':') != std::string::npos) host = "[" + host + "]";
+  return "http://" + host + ":" + std::to_string(port);
+}
+
 Result<ListenAddress> parse_listen_address(std::string_view text) {
   const auto wrong = [&](std::string_view what) {
     return Error(ErrorKind::rejected,

@@ -43,14 +43,6 @@ Result<std::string> checked_url(const std::string& text) {
   return out;
 }
 
-/// Where clients on this machine reach the listener.
-std::string url_of(const http::ListenAddress& listen, std::uint16_t port) {
-  std::string host = listen.address;
-  if (host == "0.0.0.0" || host == "::" || host.empty()) host = "127.0.0.1";
-  if (host.find(':') != std::string::npos) host = "[" + host + "]";
-  return "http://" + host + ":" + std::to_string(port);
-}
-
 }  // namespace
 
 struct Market::Impl {
@@ -124,8 +116,9 @@ struct Market::Impl {
         http::Server::listen(executor, context.clock, context.logger, options, router());
     if (!listening.ok()) return std::move(listening).error();
     server = std::move(*listening);
-    const std::string given =
-        settings.public_url.empty() ? url_of(*address, server->port()) : settings.public_url;
+    const std::string given = settings.public_url.empty()
+                                  ? http::local_url(*address, server->port())
+                                  : settings.public_url;
     Result<std::string> url = checked_url(given);
     if (!url.ok()) return std::move(url).error();
     public_url = std::move(*url);

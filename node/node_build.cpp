@@ -44,14 +44,6 @@ std::string joined(const std::vector<Capability>& capabilities) {
   return out;
 }
 
-/// Where a browser on this machine finds what listens there.
-std::string local_url(const http::ListenAddress& listen, std::uint16_t port) {
-  std::string host = listen.address;
-  if (host.empty() || host == "0.0.0.0" || host == "::") host = "127.0.0.1";
-  if (host.find(':') != std::string::npos) host = "[" + host + "]";
-  return "http://" + host + ":" + std::to_string(port) + "/";
-}
-
 DmsOptions dms_options(const Config& config) {
   DmsOptions out(config.dms_base_url);
   out.request_timeout = config.request_timeout;
@@ -89,7 +81,7 @@ Result<void> Node::Impl::open_doors() {
   if (!server) return std::move(server).error();
   status_server = *std::move(server);
   standing.started_at = parts.clock.system_now();
-  standing.status_url = local_url(config.status_addr, status_server->port());
+  standing.status_url = http::local_url(config.status_addr, status_server->port()) + "/";
   auto control =
       make_control_server(parts.control, parts.clock, parts.logger, config.state_dir, *this);
   if (control) {
