@@ -16,7 +16,7 @@
 
 namespace pn::http {
 
-/// The limit of protocol/README.md for a body that is parsed as JSON.
+/// The limit of wire.md for a body that is parsed as JSON.
 constexpr std::uint64_t kJsonBodyLimit = 2 * 1024 * 1024;
 
 struct Request {

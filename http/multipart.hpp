@@ -30,7 +30,7 @@ struct PartHeader {
 /// out. Line ends may be bare "\n". Never holds more than one header block (16 KiB) and one
 /// delimiter's length.
 ///
-/// With Delimit::by_size each part must carry `size` (protocol/domain-server.md), its payload is
+/// With Delimit::by_size each part must carry `size` (wire.md), its payload is
 /// passed through without being searched, and what follows must be a delimiter. With
 /// Delimit::by_boundary (requests of clients) the payload ends at the next delimiter.
 class MultipartReader {

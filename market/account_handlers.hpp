@@ -13,7 +13,7 @@
 namespace pn::market {
 
 /// Accounts: user login and refresh, and the exchange of an app's or a user's credentials for the
-/// token that DDS takes (protocol/dds.md).
+/// token that DDS takes (wire.md).
 class AccountHandlers final {
  public:
   explicit AccountHandlers(MarketContext& context) : context_(context) {}

@@ -28,7 +28,7 @@ struct DataParts {
   BlobStore& blobs;
 };
 
-/// The domain server (protocol/domain-server.md): records in the database, bytes in the blob store.
+/// The domain server (wire.md): records in the database, bytes in the blob store.
 ///
 /// Order of every write: bytes whole and durable, then the record in one transaction (durable too
 /// when it replaces or removes bytes), then the bytes it replaced are let go. A crash in between

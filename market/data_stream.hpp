@@ -35,7 +35,7 @@ class ItemPages final {
 /// {"data":[metadata...]} of `first` and the pages after it.
 std::unique_ptr<http::BodySource> json_listing(std::vector<DataItem> first, ItemPages rest);
 
-/// One part an item (protocol/domain-server.md). Large files are left to the kernel (take_file).
+/// One part an item (wire.md). Large files are left to the kernel (take_file).
 /// Borrows the store.
 std::unique_ptr<http::BodySource> multipart_listing(BlobStore& blobs,
                                                     std::vector<DataItem> first,

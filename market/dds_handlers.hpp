@@ -13,7 +13,7 @@
 namespace pn::market {
 
 /// DDS for nodes: sign-in by wallet, registration, the list of nodes, the public key
-/// (protocol/dds.md).
+/// (wire.md).
 class DdsHandlers final {
  public:
   explicit DdsHandlers(MarketContext& context) : context_(context) {}

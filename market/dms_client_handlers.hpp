@@ -8,7 +8,7 @@
 
 namespace pn::market {
 
-/// DMS for clients: jobs (protocol/dms.md). The bearer is a domain grant, and sees its domain only.
+/// DMS for clients: jobs (wire.md). The bearer is a domain grant, and sees its domain only.
 class DmsClientHandlers final {
  public:
   DmsClientHandlers(MarketContext& context, JobsService& jobs) : context_(context), jobs_(jobs) {}

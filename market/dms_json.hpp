@@ -8,7 +8,7 @@
 
 namespace pn::market {
 
-// The records of protocol/dms.md as JSON. What is absent is left out, never null: one public node
+// The records of wire.md as JSON. What is absent is left out, never null: one public node
 // does not take null for every optional field.
 
 Json lease_json(const Lease& lease, const std::string& domain_server_url);

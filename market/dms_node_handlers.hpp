@@ -7,7 +7,7 @@
 
 namespace pn::market {
 
-/// DMS for nodes: claim, heartbeat, receipts (protocol/dms.md).
+/// DMS for nodes: claim, heartbeat, receipts (wire.md).
 class DmsNodeHandlers final {
  public:
   DmsNodeHandlers(MarketContext& context, JobsService& jobs) : context_(context), jobs_(jobs) {}

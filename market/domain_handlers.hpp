@@ -10,7 +10,7 @@
 
 namespace pn::market {
 
-/// DDS for clients: domains, and the grants that open them (protocol/dds.md). One domain server:
+/// DDS for clients: domains, and the grants that open them (wire.md). One domain server:
 /// this market's own.
 class DomainHandlers final {
  public:

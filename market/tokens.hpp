@@ -60,7 +60,7 @@ struct DomainGrant {
   std::vector<std::string> scopes;
 };
 
-/// Mints and verifies the market's tokens (ES256, issuer "dds", protocol/dds.md).
+/// Mints and verifies the market's tokens (ES256, issuer "dds", wire.md).
 ///
 /// A token that was verified once is known by its SHA-256 until it expires, so that the node that
 /// beats every few seconds costs a hash and not a signature check. Thread: one loop's.

@@ -38,7 +38,7 @@ struct Claim {
   std::optional<Millis> retry_after;
 };
 
-/// The node's calls of DMS (protocol/dms.md). Each takes the newest access token, and on 401 renews
+/// The node's calls of DMS (wire.md). Each takes the newest access token, and on 401 renews
 /// it once and tries once more. Thread: the control loop's.
 class DmsClient final {
  public:

@@ -50,7 +50,7 @@ std::string url_in_meta(const Json& meta) {
                                                      : std::string();
 }
 
-/// What the wire itself keeps in a task's meta (protocol/dms.md): nothing of it is the submitter's,
+/// What the wire itself keeps in a task's meta (wire.md): nothing of it is the submitter's,
 /// and a runner that refuses unknown options must not see it.
 std::string options_in_meta(Json meta) {
   for (const char* key : {"domain_server_url", "legacy", "progress", "events"}) meta.erase(key);

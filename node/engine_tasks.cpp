@@ -72,7 +72,7 @@ Awaitable<void> Engine::take(Claim claim, Wait& wait) {
     co_return;
   }
   if (!claim.lease || claim.lease->cancel || repeated(*claim.lease)) {
-    // A canceled lease wants neither work nor a report (protocol/dms.md).
+    // A canceled lease wants neither work nor a report (wire.md).
     parts_.metrics.polled(Metrics::Poll::nothing);
     wait.until_free = !claim.retry_after;
     if (asked_.ends_round || claim.retry_after) {

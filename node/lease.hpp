@@ -15,7 +15,7 @@
 
 namespace pn::node {
 
-/// What DMS gave us with a claim (protocol/dms.md), and what heartbeats changed of it. A value.
+/// What DMS gave us with a claim (wire.md), and what heartbeats changed of it. A value.
 struct Lease {
   runners::TaskInfo task;
   LeaseId id;                     ///< empty: the server does not fence; then it is never echoed

@@ -45,7 +45,7 @@ class LeaseCore {
   /// A beat goes out: what has changed until now is in it.
   void sending();
   /// It was accepted. Without a time in the answer the lease is extended by its length, because an
-  /// accepted beat extends it (protocol/dms.md).
+  /// accepted beat extends it (wire.md).
   void accepted(SteadyTime sent, SteadyTime now, std::optional<Millis> remaining);
   /// It failed in a way that proves nothing about the lease.
   void failed(SteadyTime now, std::optional<Millis> after);

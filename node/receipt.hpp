@@ -11,7 +11,7 @@ enum class Outcome { completed, failed };
 /// "completed", "failed"
 std::string_view name(Outcome outcome);
 
-/// What a node has to say about the end of a task; the body of protocol/dms.md, ready to be sent.
+/// What a node has to say about the end of a task; the body of wire.md, ready to be sent.
 struct Receipt {
   TaskId task;
   Outcome outcome = Outcome::completed;

@@ -28,8 +28,8 @@ struct TaskInfo {
   int max_attempts = 1;
 };
 
-/// A runner's whole world (design.md, a task's life, 5). Lives as long as run(). Everything here is
-/// called on the transfer loop.
+/// A runner's whole world (docs/overview.md, a task's life). Lives as long as run(). Everything
+/// here is called on the transfer loop.
 class TaskContext {
  public:
   virtual ~TaskContext() = default;

@@ -22,7 +22,7 @@ struct DataQuery {
   friend bool operator==(const DataQuery&, const DataQuery&) = default;
 };
 
-/// Reads a CID (protocol/README.md, terms) against the lease's domain server and domain:
+/// Reads a CID (wire.md, Data) against the lease's domain server and domain:
 ///   - a UUID: that data item;
 ///   - a URL, absolute or from "/": ".../api/v1/domains/{domain}/data/{id}", or ".../data?ids=a,b",
 ///     ".../data?name=x&data_type=y";

@@ -24,7 +24,7 @@
 namespace pn::storage {
 namespace {
 
-constexpr std::chrono::seconds kLimitsKept{60};  // protocol/domain-server.md
+constexpr std::chrono::seconds kLimitsKept{60};  // wire.md
 
 }  // namespace
 

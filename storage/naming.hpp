@@ -48,9 +48,8 @@ struct ArtifactName {
   friend bool operator==(const ArtifactName&, const ArtifactName&) = default;
 };
 
-/// The names of one task's artifacts (protocol/domain-server.md, how artifacts are named, and what
-/// we decide). The same rel_path gets the same name again; two that would share a name and type are
-/// told apart by a digest.
+/// The names of one task's artifacts (wire.md, Data). The same rel_path gets the same name again;
+/// two that would share a name and type are told apart by a digest.
 class ArtifactNames final {
  public:
   ArtifactNames(const TaskId& task, std::string_view outputs_prefix);

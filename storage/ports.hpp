@@ -52,7 +52,7 @@ struct Artifact {
 };
 
 struct PutOptions {
-  std::string name{};       ///< empty: by the rules of protocol/domain-server.md
+  std::string name{};       ///< empty: by the rules of wire.md, Data
   std::string data_type{};  ///< empty: from the extension
 };
 

@@ -14,7 +14,7 @@
 
 namespace pn::storage {
 
-/// One upload to its end, whatever the domain holds already (protocol/domain-server.md, write):
+/// One upload to its end, whatever the domain holds already (wire.md, Data):
 /// looks the name up, sends nothing where the server shows that it has these bytes, updates or
 /// creates, in one request or in parts. What became of a request whose answer was lost is looked up
 /// before it is sent again. Constant memory. Lives for one run().

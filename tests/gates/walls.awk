@@ -42,7 +42,7 @@ FNR == 1 { split(FILENAME, path, "/"); part = path[1]; header = FILENAME ~ /\.hp
   code = strip(line)
 }
 
-# Children belong to a Nursery: what is spawned elsewhere nobody joins (style: nothing is detached).
+# Children belong to a Nursery: what is spawned elsewhere nobody joins (CONTRIBUTING.md).
 code ~ /(^|[^A-Za-z0-9_])co_spawn([^A-Za-z0-9_]|$)|asio::detached/ && !(FILENAME ~ /^base\/(nursery|offload|deadline)\.cpp$/ || part == "bin") {
   fault("spawns a coroutine that nobody joins; use a Nursery (base/nursery.hpp)")
 }

@@ -26,7 +26,7 @@ TEST_CASE("jobs: a task from claim to receipt", "[market][jobs][mt]") {
   const Answer claimed = m.claim(node);
   REQUIRE(claimed.status == 200);
   const Json& lease = claimed.json;
-  // What nodes that we did not write need (protocol/dms.md).
+  // What nodes that we did not write need (wire.md).
   CHECK(lease.at("domain_id") == m.market->bootstrapped().domain.str());
   CHECK(lease.at("domain_server_url") == m.market->public_url());
   CHECK(lease.at("cancel") == false);
