@@ -64,7 +64,7 @@ http::ServerResponse AccountHandlers::user_tokens(const UserRow& user) {
 }
 
 Answer AccountHandlers::login(http::ServerRequest& request) {
-  Result<Json> json = co_await read_json(request);
+  Result<Json> json = co_await read_json(request, kSmallBody);
   if (!json.ok()) co_return json.error();
   JsonFields fields(*json, "login");
   const std::string email = fields.need_string("email");

@@ -106,8 +106,11 @@ Awaitable<void> DataService::remove_unknown_blobs() {
       parts_.logger.warn("data.clean_failed", {log::field(unknown.error())});
       co_return;
     }
-    for (const BlobId& blob : *unknown) parts_.blobs.discard(blob);
-    count += unknown->size();
+    for (const BlobId& blob : *unknown) {
+      if (loose_.contains(blob)) continue;
+      parts_.blobs.discard(blob);
+      ++count;
+    }
   }
   if (count > 0) parts_.logger.info("blobs.removed", {{"count", count}});
 }

@@ -91,6 +91,7 @@ class DataService final {
   DataParts parts_;
   std::set<std::pair<UploadId, int>> parts_in_progress_;
   std::set<UploadId> completing_;
+  std::set<BlobId> loose_;
 };
 
 /// All of the domain server's routes, /api/v1/info included. The service outlives the router.

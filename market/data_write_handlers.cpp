@@ -234,7 +234,7 @@ struct DataService::Recording {
 DataService::Answer DataService::store(http::ServerRequest& request, Write write) {
   const Result<DomainGrant> grant = authorize(request, DataAccess::write);
   if (!grant) co_return grant.error();
-  Loose loose(parts_.blobs);
+  Loose loose(parts_.blobs, loose_);
   const Result<std::vector<Received>> received = co_await receive(request, loose, write);
   if (!received) co_return received.error();
 

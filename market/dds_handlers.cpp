@@ -34,6 +34,7 @@ namespace {
 constexpr std::chrono::minutes kNonceLife{5};
 constexpr std::size_t kMaxCapabilities = 256;
 constexpr std::size_t kMaxAttributes = std::size_t{16} * 1024;
+constexpr std::uint64_t kRegistrationBody = std::uint64_t{128} * 1024;  // what they come to
 
 Error unsigned_error(std::string detail) {
   return {ErrorKind::unauthorized, "siwe_invalid", std::move(detail)};
@@ -153,7 +154,7 @@ Result<auth::ParsedSiwe> DdsHandlers::signed_by_wallet(const std::string& messag
 }
 
 Answer DdsHandlers::siwe_request(http::ServerRequest& request) {
-  Result<Json> json = co_await read_json(request);
+  Result<Json> json = co_await read_json(request, kSmallBody);
   if (!json.ok()) co_return json.error();
   JsonFields fields(*json, "request");
   const std::string wallet = fields.need_string("wallet");
@@ -184,7 +185,7 @@ Answer DdsHandlers::siwe_request(http::ServerRequest& request) {
 }
 
 Answer DdsHandlers::siwe_verify(http::ServerRequest& request) {
-  Result<Json> json = co_await read_json(request);
+  Result<Json> json = co_await read_json(request, kSmallBody);
   if (!json.ok()) co_return json.error();
   JsonFields fields(*json, "request");
   const std::string address = fields.need_string("address");
@@ -224,7 +225,7 @@ Answer DdsHandlers::siwe_verify(http::ServerRequest& request) {
 }
 
 Answer DdsHandlers::register_wallet(http::ServerRequest& request) {
-  Result<Json> json = co_await read_json(request);
+  Result<Json> json = co_await read_json(request, kRegistrationBody);
   if (!json.ok()) co_return json.error();
   const Result<RegistrationRequest> wanted = parse_registration(*json);
   if (!wanted.ok()) co_return wanted.error();

@@ -27,6 +27,7 @@
 namespace pn::market {
 namespace {
 
+constexpr std::size_t kLongestCapability = 200;  // as in a job
 constexpr std::chrono::seconds kLongestWait{60};
 
 }  // namespace
@@ -72,6 +73,9 @@ Answer DmsNodeHandlers::claim(http::ServerRequest& request) {
   if (!node.ok()) co_return node.error();
   std::optional<Capability> capability;
   if (const auto asked = request.query_value("capability"); asked && !asked->empty()) {
+    if (asked->size() > kLongestCapability) {
+      co_return Error(ErrorKind::rejected, "capability", "a capability has 200 bytes at most");
+    }
     capability = Capability(*asked);
   }
   const auto wait = preferred_wait(request.headers);

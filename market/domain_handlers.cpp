@@ -9,11 +9,14 @@
 #include "http/types.hpp"
 #include "market/account.hpp"
 #include "market/answers.hpp"
+#include "market/context.hpp"
 #include "market/identity_store.hpp"
 #include "market/job_queries.hpp"
 #include "market/numbers.hpp"
 #include "market/tokens.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <functional>
 #include <optional>
 #include <utility>
@@ -36,6 +39,15 @@ Result<DomainRow> own_domain(soci::session& session,
   auto row = find_domain(session, id);
   if (!row || row->organization != account.organization) return no_domain();
   return std::move(*row);
+}
+
+/// No longer than the token that it is given for: withdrawn credentials would open doors for twice
+/// their time.
+std::chrono::seconds ttl_of_grant(const MarketContext& context, const TokenClaims& account) {
+  const auto left = account.expires - context.clock.system_now();
+  return std::clamp(std::chrono::floor<std::chrono::seconds>(left),
+                    std::chrono::seconds(1),
+                    context.settings.grant_ttl);
 }
 
 }  // namespace
@@ -133,7 +145,7 @@ Answer DomainHandlers::create(http::ServerRequest& request) {
   if (!added.ok()) co_return added.error();
   std::optional<MintedToken> token;
   if (request.query_value("issue_token") == "true") {
-    token = context_.tokens.mint_grant(*account, row.id, context_.settings.grant_ttl);
+    token = context_.tokens.mint_grant(*account, row.id, ttl_of_grant(context_, *account));
   }
   co_return json_answer(201, domain_json(row, token));
 }
@@ -146,7 +158,8 @@ Answer DomainHandlers::authorize(http::ServerRequest& request) {
       [&](soci::session& s) -> Result<DomainRow> { return own_domain(s, id, *account); };
   const Result<DomainRow> row = co_await context_.database.read<DomainRow>(work);
   if (!row.ok()) co_return row.error();
-  const MintedToken token = context_.tokens.mint_grant(*account, id, context_.settings.grant_ttl);
+  const MintedToken token =
+      context_.tokens.mint_grant(*account, id, ttl_of_grant(context_, *account));
   co_return json_answer(200, domain_json(*row, token));
 }
 

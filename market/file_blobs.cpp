@@ -151,15 +151,22 @@ void follow(ThreadPool& pool, std::shared_ptr<UploadDigest> digest, fs::path pat
   });
 }
 
+bool is_there(const fs::path& path) {
+  struct ::stat info{};
+  return ::stat(path.c_str(), &info) == 0;
+}
+
 class UploadPartWriter final : public FileWriter {
  public:
   UploadPartWriter(ThreadPool& pool,
                    BlobId id,
                    fs::path path,
+                   fs::path whole,
                    std::uint64_t offset,
                    std::shared_ptr<UploadDigest> digest)
       : FileWriter(pool, std::move(id)),
         path_(std::move(path)),
+        whole_(std::move(whole)),
         offset_(offset),
         digest_(std::move(digest)) {
     digest_->begin(offset_);
@@ -167,6 +174,13 @@ class UploadPartWriter final : public FileWriter {
 
  private:
   Result<UniqueFd> open_file() override {
+    // A completion whose record was refused has made it a blob. A part beside that would be all
+    // that the next completion finds, amid zeros.
+    if (!is_there(path_) && is_there(whole_)) {
+      if (::rename(whole_.c_str(), path_.c_str()) != 0) {
+        return from_errno(errno, "cannot rename " + whole_.string());
+      }
+    }
     UniqueFd file(::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     if (!file) return from_errno(errno, "cannot open " + path_.string());
     if (::lseek(file.get(), static_cast<off_t>(offset_), SEEK_SET) < 0) {
@@ -182,6 +196,7 @@ class UploadPartWriter final : public FileWriter {
   }
 
   const fs::path path_;
+  const fs::path whole_;  ///< where a completion moves it
   const std::uint64_t offset_;
   PartEtag etag_;
   const std::shared_ptr<UploadDigest> digest_;  // shared with those that follow
@@ -194,11 +209,6 @@ Result<void> cut_to(const fs::path& path, std::uint64_t size) {
   if (static_cast<std::uint64_t>(info.st_size) <= size) return {};
   if (::truncate(path.c_str(), static_cast<off_t>(size)) == 0) return {};
   return from_errno(errno, "cannot cut " + path.string());
-}
-
-bool is_there(const fs::path& path) {
-  struct ::stat info{};
-  return ::stat(path.c_str(), &info) == 0;
 }
 
 /// Nothing where there is no such folder. By increment(): a for over the range throws where a
@@ -256,10 +266,11 @@ std::unique_ptr<BlobWriter> FileBlobs::create() {
 
 std::unique_ptr<BlobWriter> FileBlobs::write_part(BlobId upload, std::uint64_t offset) {
   fs::path path = upload_path(upload);
+  fs::path whole = path_of(upload);
   std::shared_ptr<UploadDigest>& digest = digests_[upload];
   if (!digest) digest = std::make_shared<UploadDigest>();
   return std::make_unique<UploadPartWriter>(
-      pool_, std::move(upload), std::move(path), offset, digest);
+      pool_, std::move(upload), std::move(path), std::move(whole), offset, digest);
 }
 
 Awaitable<Result<StoredBlob>> FileBlobs::complete(BlobId upload, std::uint64_t size) {
@@ -268,7 +279,10 @@ Awaitable<Result<StoredBlob>> FileBlobs::complete(BlobId upload, std::uint64_t s
   const auto known = digests_.extract(upload);
   const std::shared_ptr<UploadDigest> digest = known ? known.mapped() : nullptr;
   const auto work = [&]() -> Result<StoredBlob> {
-    const bool moved = !is_there(from) && is_there(to);  // and its answer was lost
+    const bool moved = is_there(to);  // and its answer was lost
+    if (moved && is_there(from)) {
+      return Error(ErrorKind::internal, "upload_twice", "an upload has a part beside its blob");
+    }
     if (!moved) {
       Result<void> cut = cut_to(from, size);
       if (!cut) return std::move(cut).error();
@@ -307,7 +321,8 @@ void FileBlobs::discard(const BlobId& id) {
   digests_.erase(id);
   // Freeing a large file takes a while.
   asio::post(pool_.executor(), [blob = path_of(id), upload = upload_path(id)] {
-    if (::unlink(blob.c_str()) != 0) ::unlink(upload.c_str());
+    ::unlink(blob.c_str());
+    ::unlink(upload.c_str());
   });
 }
 

@@ -97,13 +97,15 @@ Result<JobGraph> make_job_graph(const JobSpec& spec) {
 }
 
 std::vector<std::size_t> stages_after(const std::vector<JobGraph::Edge>& edges, std::size_t stage) {
+  std::unordered_map<std::size_t, std::vector<std::size_t>> next;
+  for (const auto& edge : edges) next[edge.from].push_back(edge.to);
   std::set<std::size_t> found;
   std::vector<std::size_t> open{stage};
   while (!open.empty()) {
     const std::size_t at = open.back();
     open.pop_back();
-    for (const auto& edge : edges) {
-      if (edge.from == at && found.insert(edge.to).second) open.push_back(edge.to);
+    for (const std::size_t to : next[at]) {
+      if (found.insert(to).second) open.push_back(to);
     }
   }
   return {found.begin(), found.end()};

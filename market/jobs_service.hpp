@@ -138,7 +138,8 @@ class JobsService final {
   Deadline release_at_{SteadyTime{}};  ///< the first look is made at the start
   Event sooner_;                       ///< release_at_ is earlier than it was
   int sweeps_ = 0;
-  JobStore store_;  // writer thread only
+  bool purging_ = false;  ///< there may be another deleted job to remove
+  JobStore store_;        // writer thread only
 };
 
 }  // namespace pn::market

@@ -26,6 +26,8 @@
 #include "market/settings.hpp"
 #include "market/sweep_loop.hpp"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -33,6 +35,8 @@
 
 namespace pn::market {
 namespace {
+
+constexpr std::chrono::seconds kLongestStop{10};
 
 /// Checked, and without a slash at its end.
 Result<std::string> checked_url(const std::string& text) {
@@ -143,6 +147,14 @@ struct Market::Impl {
     nursery.cancel();
   }
 
+  /// A client that trickles its body would keep the market from coming back; a node that waits for
+  /// it loses its leases.
+  Awaitable<void> cut_off() {
+    const std::chrono::seconds longest = std::min(kLongestStop, settings.lease_ttl / 3);
+    co_await context.clock.sleep_for(longest);
+    nursery.cancel();
+  }
+
   // Constant after opening.
   MarketSettings settings;
   std::string public_url;
@@ -164,6 +176,7 @@ struct Market::Impl {
   DmsClientHandlers clients;
   SweepLoop sweep;
   std::unique_ptr<http::Server> server;
+  bool stopping = false;
   Nursery nursery;
 };
 
@@ -206,8 +219,10 @@ Awaitable<void> Market::run() {
 }
 
 void Market::request_stop() {
+  if (std::exchange(impl_->stopping, true)) return;
   impl_->jobs.stop_waiting();
   impl_->server->request_stop();
+  impl_->nursery.spawn("market stop", impl_->cut_off());
 }
 
 }  // namespace pn::market

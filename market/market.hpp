@@ -33,8 +33,9 @@ class Market final {
   [[nodiscard]] const std::string& public_url() const;
   [[nodiscard]] const Bootstrapped& bootstrapped() const;
 
-  /// Serves and sweeps until request_stop(), then lets the exchanges in flight end. Cancellation
-  /// closes all at once.
+  /// Serves and sweeps until request_stop(), then lets the exchanges in flight end, for ten seconds
+  /// or a third of a lease's time: without a market nodes lose their leases. Cancellation closes
+  /// all at once.
   Awaitable<void> run();
   /// From the market's loop.
   void request_stop();

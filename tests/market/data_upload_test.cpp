@@ -142,6 +142,29 @@ TEST_CASE("upload: a completion that does not fit is refused, and may be mended"
   CHECK(Json::parse(done.body)["size"] == kPart + 3);
 }
 
+TEST_CASE("upload: a part that comes again after a refused completion makes no zeros",
+          "[market][data][mt]") {
+  Server server;
+  const std::string id = begin(server, named("n"));
+  const std::string one = etag_of(put(server, id, 1, pattern(kPart)));
+  const std::string two = etag_of(put(server, id, 2, "tail"));
+  // Somebody else takes the name meanwhile.
+  const std::string other = begin(server, named("n"));
+  const std::string whole = etag_of(put(server, other, 1, "other"));
+  const RawAnswer taken = complete(server, other, {whole});
+  REQUIRE(taken.status == 200);
+  CHECK(complete(server, id, {one, two}).status == 409);
+  etag_of(put(server, id, 2, "TAIL"));
+  const std::string again = etag_of(put(server, id, 2, "tail"));
+  REQUIRE(server.ask("DELETE", "/data/" + std::string(Json::parse(taken.body)["id"])).status ==
+          204);
+  const RawAnswer done = complete(server, id, {one, again});
+  INFO(done.body);
+  REQUIRE(done.status == 200);
+  const std::string item = Json::parse(done.body)["id"];
+  CHECK(server.ask("GET", "/data/" + item + "?raw=true").body == pattern(kPart) + "tail");
+}
+
 TEST_CASE("upload: a shorter last part sent again leaves no old end", "[market][data][mt]") {
   Server server;
   const std::string id = begin(server, named("n"));
