@@ -79,13 +79,13 @@ Awaitable<Result<void>> Run::run() {
     if (report_.attempts == 1 || better(*outcome, best)) best = std::move(outcome).value();
     failure = best.shortfall;
     if (!failure) break;
+    // Finer settings did not help: that is how the photos are.
+    if (report_.attempts > 1) failure->kind = ErrorKind::rejected;
     task_.log().warn("sfm.attempt_failed",
                      {{"profile", name(*profile)}, {"code", failure->code}, log::field(*failure)});
     report_.warnings.push_back("with profile " + std::string(name(*profile)) + ": " +
                                failure->detail);
   }
-  // A second try with finer settings failed too: that is how the photos are.
-  if (failure && best.shortfall && report_.attempts > 1) failure->kind = ErrorKind::rejected;
 
   const Result<void> delivered = co_await deliver(best);
   if (failure) co_return *failure;

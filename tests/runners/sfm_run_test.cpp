@@ -44,6 +44,7 @@ class FakeColmap final : public ProcessLauncher {
   std::deque<std::optional<Model>> models;
   std::vector<std::string> programs;
   std::string fails_in;  ///< the program that ends with `exit`
+  int fails_from = 1;    ///< in this run of it, and later
   ProcessExit exit{.code = 1};
   std::string last_words;
   Clock* hangs_on = nullptr;
@@ -55,7 +56,8 @@ class FakeColmap final : public ProcessLauncher {
     programs.push_back(program);
     spec.on_line("this is " + program);
     if (hangs_on != nullptr) co_await hangs_on->sleep_for(std::chrono::hours(1));
-    if (program == fails_in) {
+    if (program == fails_in &&
+        std::count(programs.begin(), programs.end(), program) >= fails_from) {
       spec.on_line(last_words);
       co_return exit;
     }
@@ -227,6 +229,21 @@ TEST_CASE_METHOD(Fixture,
   CHECK(done.error().code == code);
   CHECK(report()["attempts"] == 1);
   CHECK_THAT(task.artifact("log.txt"), Catch::Contains(words));
+}
+
+TEST_CASE_METHOD(Fixture,
+                 "sfm: a full disk in the second try is the node's fault and not the photos'",
+                 "[runners][sfm][mt]") {
+  add_photos(5);
+  colmap.models = {std::nullopt};
+  colmap.fails_in = "mapper";
+  colmap.fails_from = 2;
+  colmap.last_words = "database or disk is full";
+  const Result<void> done = run();
+  REQUIRE_FALSE(done);
+  CHECK(report()["attempts"] == 2);
+  CHECK(done.error().kind == ErrorKind::full);
+  CHECK(done.error().code == "disk_full");
 }
 
 TEST_CASE_METHOD(Fixture,
