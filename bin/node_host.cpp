@@ -32,6 +32,13 @@
 #include <unistd.h>
 
 namespace pn::bin {
+namespace {
+
+/// Connections to one server beyond a heartbeat a slot, and beyond a task's parts and inputs.
+constexpr std::size_t kControlCalls = 16;
+constexpr std::size_t kSmallCalls = 4;
+
+}  // namespace
 
 node::Host this_host() {
   SystemRng rng;
@@ -75,10 +82,14 @@ Result<std::unique_ptr<NodeHost>> NodeHost::build(Executor control,
                                                   node::RunMode mode,
                                                   std::function<void(const node::Stuck&)> stuck) {
   auto impl = std::make_unique<Impl>(std::max(1U, std::thread::hardware_concurrency()));
-  auto control_http = http::make_http_client(control, node::client_options(config));
+  // Of libcurl's own limit a task would wait behind another's parts, with its time-out running.
+  http::ClientOptions options = node::client_options(config);
+  options.max_connections_per_host = config.max_concurrency + kControlCalls;
+  auto control_http = http::make_http_client(control, options);
   if (!control_http) return std::move(control_http).error();
-  auto transfer_http =
-      http::make_http_client(impl->transfer.executor(), node::client_options(config));
+  const std::size_t parallel = std::max(config.upload_parallel, config.download_parallel);
+  options.max_connections_per_host = config.max_concurrency * (parallel + kSmallCalls);
+  auto transfer_http = http::make_http_client(impl->transfer.executor(), options);
   if (!transfer_http) return std::move(transfer_http).error();
   impl->control_http = std::move(*control_http);
   impl->transfer_http = std::move(*transfer_http);

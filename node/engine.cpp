@@ -147,6 +147,8 @@ Awaitable<void> Engine::poll() {
 /// What to ask for now. Nothing, after a while, when that is not to be asked at all.
 Awaitable<std::optional<ClaimAsk>> Engine::ready() {
   const SteadyTime look = parts_.clock.steady_now() + kTurn;
+  // Not to lease by, but for those who watch the node: its task may be filling the disk.
+  if (full() || paused()) static_cast<void>(co_await disk_.has_room(children_));
   if (full()) {
     co_await nap(look);
     co_return std::nullopt;

@@ -211,12 +211,12 @@ Awaitable<Result<void>> HeartbeatLoop::beat() {
 }
 
 void HeartbeatLoop::beat_failed(const Error& error) {
-  parts_.metrics.heartbeat_failed();
   if (error.kind == ErrorKind::restart) {
     parts_.logger.warn("lease.lost", {log::field(error)});
     finish(LeaseEnd::lost);
     return;
   }
+  parts_.metrics.heartbeat_failed();
   const SteadyTime now = parts_.clock.steady_now();
   core_.failed(now, error.after);
   const bool fenced = core_.fence() != SteadyTime::max();

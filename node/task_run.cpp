@@ -304,7 +304,8 @@ Awaitable<void> TaskRun::report() {
     co_return;
   }
   const Failure failure = why_failed();
-  keep_workspace_ = !stopping_ || stalled_;
+  // What was too large for the disk does not stay there for a look.
+  keep_workspace_ = (!stopping_ || stalled_) && failure.reason != "task_disk_full";
   logger_.warn("task.failed",
                {{"took_ms", took.count()},
                 {"reason", failure.reason},

@@ -52,7 +52,7 @@ struct DomainClientOptions {
   std::size_t download_parallel = 4;  ///< inputs at once
   std::uint64_t max_input_bytes = 0;  ///< of all inputs of a task; zero: no limit
   /// For calls and whole downloads; counted from the first failure.
-  RetryPolicy retry{.tries = 6};
+  RetryPolicy retry{.tries = 0};
   std::chrono::milliseconds retry_for{120'000};
 };
 
