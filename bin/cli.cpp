@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,7 +49,10 @@ class CommandLine final {
     } catch (const CLI::CallForVersion&) {
       return checked(kExitOk);
     } catch (const CLI::Success& help) {
-      return app_.exit(help) == 0 ? kExitOk : kExitInternal;
+      std::ostringstream text;
+      const int code = app_.exit(help, text, text);
+      print(text.str());
+      return checked(code == 0 ? kExitOk : kExitInternal);
     } catch (const CLI::ParseError& wrong) {
       complain(std::string(wrong.what()) + ". Try: " + name_of_chosen() + " --help");
       return kExitConfiguration;
@@ -272,9 +276,12 @@ class CommandLine final {
       return capabilities_command(invocation_);
     });
     takes_env_file(capabilities);
-    add(app_, "healthcheck", "Ask the node at STATUS_ADDR whether it is alive", [this] {
-      return healthcheck_command(invocation_);
-    });
+    CLI::App* health =
+        add(app_, "healthcheck", "Ask the node at STATUS_ADDR whether it is alive", [this] {
+          return healthcheck_command(invocation_, health_url_);
+        });
+    health->add_option("--url", health_url_, "ask this instead, such as a market's /health")
+        ->type_name("URL");
     add(app_, "version", "Which build this is", [this] { return version_command(invocation_); });
   }
 
@@ -290,6 +297,7 @@ class CommandLine final {
   JobSubmitOptions submit_;
   JobWatchOptions watch_;
   std::string job_id_;
+  std::string health_url_;
   JobListOptions list_;
   DataPutOptions put_;
   DataGetOptions get_;

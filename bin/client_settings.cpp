@@ -7,6 +7,7 @@
 #include "base/time.hpp"
 #include "bin/environment.hpp"
 #include "http/url.hpp"
+#include "node/config_reader.hpp"
 
 #include <charconv>
 #include <chrono>
@@ -48,7 +49,7 @@ class Reader {
   }
 
   bool flag(const std::string& name) {
-    const std::string value = value_of(environment_, name).value_or("false");
+    const std::string value = node::lower_case(value_of(environment_, name).value_or("false"));
     if (value == "true" || value == "1") return true;
     if (value != "false" && value != "0") {
       faults_.push_back(name + "=" + value + ": must be true or false");

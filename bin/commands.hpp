@@ -119,7 +119,8 @@ int data_rm_command(Invocation invocation, std::vector<std::string> items);
 
 int keygen_command(const Invocation& invocation, const std::filesystem::path& out);
 int capabilities_command(Invocation invocation);
-int healthcheck_command(const Invocation& invocation);
+/// `url`: what is asked instead of the node at STATUS_ADDR; empty: nothing.
+int healthcheck_command(const Invocation& invocation, const std::string& url);
 int version_command(const Invocation& invocation);
 
 }  // namespace pn::bin

@@ -114,6 +114,7 @@ Environment node_environment(Environment environment,
   environment["SECP256K1_PRIVHEX"] = credentials.at("SECP256K1_PRIVHEX");
   environment.erase("REG_SECRET_FILE");
   environment.erase("SECP256K1_PRIVHEX_FILE");
+  environment.erase("CREDENTIALS_DIRECTORY");
   environment["STATE_DIR"] = (data / "node").string();
   environment["WORK_DIR"] = (data / "work").string();
   // Nothing leaves this machine.

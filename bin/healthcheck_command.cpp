@@ -26,24 +26,29 @@ Awaitable<void> ask(http::HttpClient& client, http::Request request, std::string
   if (!answer) {
     fault = answer.error().detail;
   } else if (answer->status != 200) {
-    fault = "/livez answers " + std::to_string(answer->status);
+    fault = "it answers " + std::to_string(answer->status);
   }
+}
+
+Result<http::Url> url_of_node(const Invocation& invocation) {
+  const std::string setting =
+      value_of(invocation.environment, "STATUS_ADDR").value_or("127.0.0.1:9464");
+  const std::string name = "STATUS_ADDR=" + setting;
+  const Result<http::ListenAddress> listen = http::parse_listen_address(setting);
+  if (!listen || listen->port == 0) {
+    return Error(ErrorKind::rejected, "setting", name + ": must be host:port");
+  }
+  Result<http::Url> url = http::Url::parse(http::local_url(*listen, listen->port) + "/livez");
+  if (!url) return within(name, std::move(url).error());
+  return url;
 }
 
 }  // namespace
 
-int healthcheck_command(const Invocation& invocation) {
-  const std::string setting =
-      value_of(invocation.environment, "STATUS_ADDR").value_or("127.0.0.1:9464");
-  const Result<http::ListenAddress> listen = http::parse_listen_address(setting);
-  if (!listen || listen->port == 0) {
-    complain("STATUS_ADDR=" + setting + ": must be host:port");
-    return kExitConfiguration;
-  }
-  const std::string base = http::local_url(*listen, listen->port);
-  Result<http::Url> url = http::Url::parse(base + "/livez");
+int healthcheck_command(const Invocation& invocation, const std::string& asked) {
+  Result<http::Url> url = asked.empty() ? url_of_node(invocation) : http::Url::parse(asked);
   if (!url) {
-    complain("STATUS_ADDR=" + setting + ": " + url.error().detail);
+    complain(asked.empty() ? url.error() : within("--url", url.error()));
     return kExitConfiguration;
   }
 
@@ -57,6 +62,7 @@ int healthcheck_command(const Invocation& invocation) {
     complain(client.error());
     return kExitInternal;
   }
+  const std::string where = url->origin();
   http::Request request(std::move(*url));
   request.timeout = Millis(3000);
   std::string fault;
@@ -66,7 +72,8 @@ int healthcheck_command(const Invocation& invocation) {
   asio::co_spawn(loop, ask(**client, std::move(request), fault), ended);
   loop.run();
   if (!fault.empty()) {
-    complain("the node at " + base + " is not alive: " + fault);
+    complain((asked.empty() ? "the node" : "what is") + (" at " + where) +
+             " is not alive: " + fault);
     return kExitInternal;
   }
   print(invocation.json ? "{\"live\":true}\n" : "live\n");

@@ -3,6 +3,7 @@
 #include "base/log.hpp"
 #include "bin/commands.hpp"
 #include "bin/environment.hpp"
+#include "node/config_reader.hpp"
 
 #include <array>
 #include <filesystem>
@@ -22,9 +23,10 @@ log::Options log_options(const Environment& environment,
                          std::vector<std::string>& faults) {
   log::Options out = otherwise;
   if (const auto format = value_of(environment, "LOG_FORMAT")) {
-    if (*format == "json") {
+    const std::string asked = node::lower_case(*format);
+    if (asked == "json") {
       out.format = log::Format::json;
-    } else if (*format == "text") {
+    } else if (asked == "text") {
       out.format = log::Format::text;
     } else {
       faults.push_back("LOG_FORMAT=" + *format + ": must be json or text");
@@ -38,7 +40,7 @@ log::Options log_options(const Environment& environment,
          {"error", log::Level::error}}};
     bool known = false;
     for (const auto& [name, value] : kLevels) {
-      if (*level != name) continue;
+      if (node::lower_case(*level) != name) continue;
       out.level = value;
       known = true;
     }

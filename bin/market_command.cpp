@@ -20,6 +20,7 @@
 #include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <boost/asio/bind_cancellation_slot.hpp>
@@ -27,9 +28,16 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 namespace pn::bin {
 namespace {
+
+/// What is said once and never again: where standard output is lost, a pipe that nobody reads too,
+/// it goes to standard error.
+void print_once(std::string_view text) {
+  if (!write_all(STDOUT_FILENO, text).ok()) static_cast<void>(write_all(STDERR_FILENO, text));
+}
 
 void announce(const Invocation& invocation,
               const market::Market& market,
@@ -55,7 +63,7 @@ void announce(const Invocation& invocation,
     if (first.made_up_user_password && first.user_password) {
       answer["user_password"] = first.user_password->reveal();
     }
-    print(dump_json(answer) + "\n");
+    print_once(dump_json(answer) + "\n");
     return;
   }
   std::string text = "Marketplace at " + market.public_url() + " (data in " +
@@ -67,7 +75,7 @@ void announce(const Invocation& invocation,
     text +=
         "What nodes and clients need is in " + options.write_env.string() + " (for --env-file)\n";
   }
-  print(text);
+  print_once(text);
 }
 
 }  // namespace

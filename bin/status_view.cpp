@@ -85,8 +85,9 @@ class View {
     if (columns(label) < indent) line.append(indent - columns(label), ' ');
     const std::size_t room = width_ > indent + 10 ? width_ - indent : 10;
     while (columns(text) > room) {
-      std::size_t at = text.rfind(' ', room);
-      if (at == std::string_view::npos || at == 0) at = room;
+      const std::size_t fits = bytes_in(text, room);
+      std::size_t at = text.rfind(' ', fits);
+      if (at == std::string_view::npos || at == 0) at = fits;
       out_ += line + terminal_.paint(colour, text.substr(0, at)) + "\n";
       text.remove_prefix(at);
       while (text.starts_with(' ')) text.remove_prefix(1);

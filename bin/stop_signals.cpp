@@ -26,6 +26,10 @@ struct StopSignals::Impl {
         forced(f),
         step(std::move(s)),
         signals(thread.context(), SIGINT, SIGTERM) {
+    // A terminal that is closed is a stop, unless somebody has said otherwise (nohup).
+    struct sigaction hangup{};
+    const bool told = ::sigaction(SIGHUP, nullptr, &hangup) == 0;
+    if (told && hangup.sa_handler != SIG_IGN) signals.add(SIGHUP);
     wait();
     thread.start();
   }

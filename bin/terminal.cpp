@@ -134,14 +134,18 @@ std::size_t columns(std::string_view text) {
       std::count_if(text.begin(), text.end(), [](char c) { return !continues(c); }));
 }
 
+std::size_t bytes_in(std::string_view text, std::size_t width) {
+  std::size_t at = 0;
+  for (std::size_t seen = 0; at < text.size(); ++at) {
+    if (!continues(text[at]) && seen++ == width) break;
+  }
+  return at;
+}
+
 std::string cut(std::string_view text, std::size_t width) {
   if (columns(text) <= width) return std::string(text);
   if (width == 0) return "";
-  std::size_t at = 0;
-  for (std::size_t seen = 0; at < text.size(); ++at) {
-    if (!continues(text[at]) && seen++ == width - 1) break;
-  }
-  return std::string(text.substr(0, at)) + "…";
+  return std::string(text.substr(0, bytes_in(text, width - 1))) + "…";
 }
 
 std::optional<Error>& output_failure() {

@@ -52,6 +52,8 @@ std::string printable(std::string_view text);
 
 /// How many columns a UTF-8 text takes, counting each code point as one.
 std::size_t columns(std::string_view text);
+/// How many bytes its first `width` columns are.
+std::size_t bytes_in(std::string_view text, std::size_t width);
 /// At most `width` columns of it, "…" at the end when cut.
 std::string cut(std::string_view text, std::size_t width);
 

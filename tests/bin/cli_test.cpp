@@ -107,6 +107,7 @@ TEST_CASE("cli: a key that cannot be written is no success", "[bin][cli]") {
   CHECK(lost.code == 1);
   CHECK(lost.err.find("standard output") != std::string::npos);
   CHECK(lines(lost.err) == 1);
+  CHECK(shell(R"(exec "$0" run --help >/dev/full)").code == 1);
   // No part of a key is left.
   const ChildResult cut = shell(R"(trap '' XFSZ; ulimit -f 0; exec "$0" keygen --out "$1")");
   CHECK(cut.code == 1);
@@ -207,6 +208,8 @@ TEST_CASE("cli: healthcheck of a node that is not there fails", "[bin][cli]") {
   CHECK(dead.code == 1);
   CHECK(dead.err.find("127.0.0.1:1") != std::string::npos);
   CHECK(posenode({"healthcheck"}, {{"STATUS_ADDR", "nonsense"}}).code == 2);
+  CHECK(posenode({"healthcheck", "--url", "http://127.0.0.1:1/health"}).code == 1);
+  CHECK(posenode({"healthcheck", "--url", "nonsense"}).code == 2);
 }
 
 TEST_CASE("cli: capabilities need no identity, and say what is missing", "[bin][cli]") {
