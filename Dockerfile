@@ -25,9 +25,11 @@ ENV STATE_DIR=/var/lib/posenode \
     STATUS_ADDR=0.0.0.0:9464 \
     DRAIN_TIMEOUT_SECS=8
 VOLUME /var/lib/posenode
-USER posenode
+# By number: runAsNonRoot cannot look at a name.
+USER 10001:10001
 WORKDIR /var/lib/posenode
 EXPOSE 9464
+# Of a node. For a market: --health-cmd "posenode healthcheck --url http://127.0.0.1:8480/health".
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20s CMD ["posenode", "healthcheck"]
 # tini reaps what a runner's children leave behind and hands the signals on.
 ENTRYPOINT ["/usr/bin/tini", "-s", "--", "posenode"]
