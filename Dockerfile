@@ -6,7 +6,9 @@ WORKDIR /src
 COPY scripts/setup scripts/packages.txt scripts/
 RUN scripts/setup build && rm -rf /var/lib/apt/lists/*
 COPY . .
-RUN cmake --preset release -DPOSENODE_TESTS=OFF \
+# What `posenode version` says, where the context has no .git: --build-arg GIT=$(git describe --always --tags)
+ARG GIT=""
+RUN cmake --preset release -DPOSENODE_TESTS=OFF -DPOSENODE_GIT="$GIT" \
  && cmake --build --preset release --target posenode \
  && strip --strip-unneeded -o /posenode build/release/bin/posenode
 
