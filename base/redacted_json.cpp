@@ -2,6 +2,7 @@
 
 #include "base/json.hpp"
 #include "base/redactor.hpp"
+#include "base/redactor_shapes.hpp"
 
 #include <string>
 #include <utility>

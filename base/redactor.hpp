@@ -64,14 +64,4 @@ class Redactor final {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Where a secret's shape that begins at `at` ends, and where what is to be hidden of it begins.
-struct Shape {
-  std::size_t hide = 0;
-  std::size_t end = 0;  ///< 0: there is none
-};
-/// The shapes of net 1. Pure.
-Shape secret_shape(std::string_view text, std::size_t at, Redactor::Hex hex);
-/// "password", "X-Amz-Signature", "apiKey": whose value is hidden.
-bool is_secret_name(std::string_view name);
-
 }  // namespace pn

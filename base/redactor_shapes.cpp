@@ -1,3 +1,5 @@
+#include "base/redactor_shapes.hpp"
+
 #include "base/redactor.hpp"
 
 #include <algorithm>

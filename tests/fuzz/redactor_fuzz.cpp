@@ -1,5 +1,6 @@
 #include "base/encoding.hpp"
 #include "base/redactor.hpp"
+#include "base/redactor_shapes.hpp"
 #include "base/secret.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
