@@ -4,6 +4,7 @@
 #include "storage/archive_error.hpp"
 #include "storage/archive_names.hpp"
 #include "storage/file_body.hpp"
+#include "storage/whole_file.hpp"
 
 #include <algorithm>
 #include <atomic>

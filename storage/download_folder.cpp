@@ -3,9 +3,9 @@
 #include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
-#include "storage/file_body.hpp"
 #include "storage/incoming_file.hpp"
 #include "storage/naming.hpp"
+#include "storage/whole_file.hpp"
 
 #include <cerrno>
 #include <cstddef>

@@ -2,8 +2,8 @@
 
 #include "base/ids.hpp"
 #include "base/result.hpp"
-#include "storage/file_body.hpp"
 #include "storage/incoming_file.hpp"
+#include "storage/whole_file.hpp"
 
 #include <cstddef>
 #include <cstdint>

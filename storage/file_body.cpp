@@ -35,12 +35,6 @@ constexpr std::size_t kDigestPiece = 256 * 1024;
 /// costs more than its bytes.
 constexpr std::uint64_t kHeld = 64 * 1024;
 
-Result<void> make_parent(const std::filesystem::path& path) {
-  const std::filesystem::path parent = path.parent_path();
-  if (parent.empty()) return {};
-  return make_folders(parent);
-}
-
 }  // namespace
 
 Result<Content> Content::of_file(const std::filesystem::path& path) {
@@ -162,51 +156,6 @@ Awaitable<Result<std::size_t>> ContentSource::read(std::span<char> buffer) {
     filled += copy_text(tail_, at_ - content_end, buffer.subspan(filled));
   }
   co_return filled;
-}
-
-Result<WholeFile> WholeFile::create(const std::filesystem::path& temporary) {
-  Result<UniqueFd> fd = create_new(temporary);
-  if (!fd.ok() && fd.error().kind == ErrorKind::not_found) {
-    const Result<void> folders = make_parent(temporary);
-    if (!folders.ok()) return folders.error();
-    fd = create_new(temporary);
-  }
-  if (!fd.ok()) return std::move(fd).error();
-  return WholeFile(*std::move(fd), temporary);
-}
-
-WholeFile::WholeFile(WholeFile&& other) noexcept
-    : fd_(std::move(other.fd_)), temporary_(std::exchange(other.temporary_, {})) {}
-
-WholeFile::~WholeFile() {
-  if (!temporary_.empty()) ::unlink(temporary_.c_str());
-}
-
-Result<void> WholeFile::write(std::string_view bytes) { return write_all(fd_.get(), bytes); }
-
-Result<void> WholeFile::restart() {
-  if (::ftruncate(fd_.get(), 0) != 0 || ::lseek(fd_.get(), 0, SEEK_SET) != 0) {
-    return from_errno(errno, "cannot begin a download anew");
-  }
-  return {};
-}
-
-Result<void> WholeFile::commit(const std::filesystem::path& path) {
-  if (::fsync(fd_.get()) != 0) return from_errno(errno, "cannot write " + path.string());
-  close();
-  return publish(path);
-}
-
-Result<void> WholeFile::publish(const std::filesystem::path& path) {
-  int failed = std::rename(temporary_.c_str(), path.c_str());
-  if (failed != 0 && errno == ENOENT) {
-    const Result<void> folders = make_parent(path);
-    if (!folders.ok()) return folders.error();
-    failed = std::rename(temporary_.c_str(), path.c_str());
-  }
-  if (failed != 0) return from_errno(errno, "cannot rename a download to " + path.string());
-  temporary_.clear();
-  return {};
 }
 
 }  // namespace pn::storage

@@ -2,7 +2,7 @@
 
 #include "base/digest.hpp"
 #include "base/result.hpp"
-#include "storage/file_body.hpp"
+#include "storage/whole_file.hpp"
 
 #include <atomic>
 #include <cstdint>
