@@ -3,22 +3,16 @@
 #include "base/awaitable.hpp"
 #include "base/ids.hpp"
 #include "base/json.hpp"
-#include "base/result.hpp"
 #include "base/time.hpp"
 #include "node/engine.hpp"
 #include "node/journal.hpp"
 #include "node/lease.hpp"
 #include "node/node_status.hpp"
 #include "node/receipt.hpp"
-#include "node/task_run.hpp"
-#include "runners/task_context.hpp"
-#include "storage/ports.hpp"
 #include "tests/node/fake_dms.hpp"
-#include "tests/node/memory_journal.hpp"
-#include "tests/node/node_fixture.hpp"
+#include "tests/node/outbox_fixture.hpp"
 #include "tests/support/test_loop.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdio>
@@ -30,83 +24,17 @@
 #include <vector>
 
 #include <catch2/catch.hpp>
-#include <nlohmann/json.hpp>
 
 namespace pn::node {
 namespace {
 
 using namespace std::chrono_literals;
 using pn::testing::Started;
-using runners::TaskContext;
-using testing::envelope;
 using testing::FakeDms;
-using testing::NodeFixture;
+using testing::OutboxFixture;
 using testing::Reply;
+using testing::SecondLife;
 using testing::succeed;
-
-struct OutboxFixture : NodeFixture {
-  bool up = true;
-
-  OutboxFixture() {
-    dms.on_receipt = [this](const FakeDms::Call&) {
-      return up ? Reply(200, Json::object()) : Reply(503, std::string());
-    };
-  }
-  Lease lease_of(const std::string& task, const std::string& lease_id = "L1") {
-    Json body = envelope(loop.clock, task);
-    body["lease_id"] = lease_id;
-    return lease(std::move(body));
-  }
-  /// An outcome of a lease, stored.
-  RowId store(const Lease& lease, Outcome outcome = Outcome::completed) {
-    const RowId id = outbox.lease_taken(lease);
-    const std::vector<storage::Artifact> none;
-    const Failure failure{.reason = "broke", .error = "it broke"};
-    Receipt receipt{.task = lease.task.id,
-                    .outcome = outcome,
-                    .body = outcome == Outcome::completed ? complete_body(lease, none)
-                                                          : fail_body(lease, failure, none)};
-    const Started storing(loop, outbox.store(id, std::move(receipt), nullptr));
-    loop.poll();
-    REQUIRE(storing.done());
-    return id;
-  }
-  std::size_t sends(const std::string& task) {
-    const std::string path = "/v1/tasks/" + task + "/complete";
-    return static_cast<std::size_t>(std::count_if(
-        dms.calls.begin(), dms.calls.end(), [&](const auto& call) { return call.path == path; }));
-  }
-  std::optional<bool> admit(const Lease& lease) {
-    std::optional<bool> out;
-    const auto asking = [&]() -> Awaitable<void> { out = co_await outbox.admit(lease); };
-    const Started started(loop, asking());
-    loop.poll();
-    for (int i = 0; i < 30 && !started.done(); ++i) loop.advance(1s);
-    return out;
-  }
-};
-
-/// Another life of the same node: what the journal holds is all that it knows.
-struct SecondLife {
-  explicit SecondLife(NodeFixture& f)
-      : outbox(
-            OutboxParts{
-                f.loop.executor(), f.journal, f.client, f.loop.clock, f.rng, f.metrics, f.logger},
-            std::chrono::hours(168)),
-        fixture(f) {
-    f.sender->cancel();
-    f.loop.poll();
-    outbox.adopt(f.journal.load());
-    running = std::make_unique<Started>(f.loop, outbox.run());
-  }
-  ~SecondLife() {
-    running->cancel();
-    fixture.loop.poll();
-  }
-  Outbox outbox;
-  NodeFixture& fixture;
-  std::unique_ptr<Started> running;
-};
 
 }  // namespace
 
@@ -183,22 +111,6 @@ TEST_CASE("outbox: an outcome is in the journal before it is sent, and gone afte
   CHECK(at_send == RowState::pending);
   CHECK(f.journal.rows.empty());
   CHECK(f.outbox.status().pending == 0);
-}
-
-TEST_CASE("outbox: three refusals of a moment cost a task nothing", "[node][outbox]") {
-  OutboxFixture f;
-  f.add(succeed);
-  int n = 0;
-  f.dms.on_receipt = [&](const FakeDms::Call& call) {
-    return call.path.ends_with("/complete") && ++n <= 3 ? Reply(503, std::string())
-                                                        : Reply(200, Json::object());
-  };
-  TaskRun task(f.parts(), f.lease_of("t1"));
-  const Started running(f.loop, task.run());
-  f.loop.advance(5s);
-  CHECK(running.done());
-  CHECK(n == 4);
-  CHECK(task.past().outcome == "completed");
 }
 
 TEST_CASE("outbox: what the server refuses for good is set aside and shown", "[node][outbox]") {
@@ -364,120 +276,6 @@ TEST_CASE("outbox: a new lease waits for a send that is under way", "[node][outb
   CHECK_FALSE(needed);
   f.loop.advance(2s);
   CHECK(needed == true);
-}
-
-TEST_CASE("outbox: a job canceled while its task reports hears nothing more", "[node][outbox]") {
-  OutboxFixture f;
-  f.add(succeed);
-  f.up = false;
-  int beats = 0;
-  f.dms.on_heartbeat = [&](const Json&) {
-    return ++beats == 1 ? f.renewed() : f.renewed(Json{{"cancel", true}});
-  };
-  TaskRun task(f.parts(), f.lease_of("t1"));
-  const Started running(f.loop, task.run());
-  f.loop.advance(12s);
-  CHECK(running.done());
-  const std::size_t sent = f.dms.count("complete");
-  CHECK(task.past().outcome == "canceled");
-  f.up = true;
-  f.loop.advance(1h);
-  CHECK(f.dms.count("complete") == sent);
-  CHECK(f.journal.rows.empty());
-}
-
-TEST_CASE("outbox: a lease fenced while its task reports leaves the receipt to the outbox",
-          "[node][outbox]") {
-  OutboxFixture f;
-  f.add(succeed);
-  f.up = false;
-  int beats = 0;
-  f.dms.on_heartbeat = [&](const Json&) {
-    return ++beats == 1 ? f.renewed() : Reply(503, std::string());
-  };
-  TaskRun task(f.parts(), f.lease_of("t1"));
-  const Started running(f.loop, task.run());
-  f.loop.advance(30s);
-  CHECK(running.done());
-  CHECK(f.outbox.status().pending == 1);
-  const std::size_t beats_then = f.dms.count("heartbeat");
-  f.up = true;
-  f.loop.advance(1min);
-  CHECK(f.outbox.status().pending == 0);
-  CHECK(f.dms.count("heartbeat") == beats_then);
-}
-
-TEST_CASE("outbox: a task that only reports holds no slot", "[node][outbox]") {
-  OutboxFixture f;
-  f.add(succeed);
-  f.up = false;
-  for (int i = 0; i < 5; ++i) {
-    f.dms.claims.push_back(Reply(200, envelope(f.loop.clock, "t" + std::to_string(i))));
-  }
-  Engine engine(f.parts());
-  Started running(f.loop, engine.run());
-  f.loop.advance(10s);
-  CHECK(f.dms.claims.empty());  // all were leased, one after the other, by the one slot
-  CHECK(engine.busy() == 0);
-  CHECK(engine.slots().size() == 5);
-  CHECK(engine.slots()[0].phase == "reporting");
-  f.up = true;
-  f.loop.advance(30s);
-  CHECK(f.dms.count("complete") >= 5);
-  CHECK(engine.slots().empty());
-  running.cancel();
-  f.poll_until([&] { return running.done(); });
-}
-
-TEST_CASE("outbox: a node that drains does not wait long for a server that is away",
-          "[node][outbox]") {
-  OutboxFixture f;
-  f.add(succeed);
-  f.up = false;
-  f.dms.claims.push_back(Reply(200, envelope(f.loop.clock, "t1", 3600s)));
-  Engine engine(f.parts());
-  const Started running(f.loop, engine.run());
-  f.loop.advance(5s);
-  engine.request_stop();
-  f.loop.advance(29s);
-  CHECK_FALSE(running.done());
-  f.loop.advance(2s);
-  CHECK(running.done());
-  CHECK(f.outbox.status().pending == 1);
-  CHECK(f.journal.rows.size() == 1);
-}
-
-TEST_CASE("outbox: those who wait for their turn hear that the server is away", "[node][outbox]") {
-  OutboxFixture f;
-  f.config.max_concurrency = 20;
-  f.add(succeed);
-  f.up = false;
-  for (int i = 0; i < 40; ++i) {
-    f.dms.claims.push_back(Reply(200, envelope(f.loop.clock, "t" + std::to_string(i))));
-  }
-  Engine engine(f.parts());
-  Started running(f.loop, engine.run());
-  f.loop.advance(2s);
-  CHECK(engine.busy() == 0);
-  CHECK(f.dms.claims.empty());
-  running.cancel();
-  f.poll_until([&] { return running.done(); });
-}
-
-TEST_CASE("disk_guard: a disk that is full in a task costs one attempt, and no outcome",
-          "[node][disk_guard]") {
-  OutboxFixture f;
-  f.add([](TaskContext&) -> Awaitable<Result<void>> {
-    co_return Error(ErrorKind::full, "disk_full", "no space left for the input");
-  });
-  f.journal.failure = Error(ErrorKind::full, "state_full", "no space");
-  TaskRun task(f.parts(), f.lease_of("t1"));
-  const Started running(f.loop, task.run());
-  f.poll_until([&] { return running.done(); });
-  REQUIRE(f.dms.count("fail") == 1);
-  CHECK(f.dms.of("fail")[0].body["reason"] == "disk_full");
-  CHECK_FALSE(f.dms.of("fail")[0].body["details"].contains("retryable"));
-  CHECK_FALSE(f.outbox.status().durable);
 }
 
 }  // namespace pn::node
