@@ -1,11 +1,13 @@
 #include "base/encoding.hpp"
 
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace pn {
@@ -138,6 +140,13 @@ std::optional<std::string> percent_decode(std::string_view text) {
     out += static_cast<char>(high * 16 + low);
     i += 2;
   }
+  return out;
+}
+
+std::optional<std::uint64_t> from_decimal(std::string_view text) {
+  std::uint64_t out = 0;
+  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
+  if (failed != std::errc() || end != text.data() + text.size()) return std::nullopt;
   return out;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
@@ -25,5 +26,8 @@ std::optional<std::string> from_base64url(std::string_view text);
 std::string percent_encode(std::string_view text);
 /// Nothing when a "%" is not followed by two hex digits. "+" stays "+".
 std::optional<std::string> percent_decode(std::string_view text);
+
+/// Decimal digits and nothing else, of a number below 2^64.
+std::optional<std::uint64_t> from_decimal(std::string_view text);
 
 }  // namespace pn

@@ -1,16 +1,15 @@
 #include "http/part_header.hpp"
 
+#include "base/encoding.hpp"
 #include "base/result.hpp"
 #include "http/multipart.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -127,13 +126,11 @@ std::string PartHeader::get(std::string_view key) const {
 Result<std::optional<std::uint64_t>> PartHeader::size() const {
   const auto at = disposition.find("size");
   if (at == disposition.end()) return std::optional<std::uint64_t>();
-  const std::string& text = at->second;
-  std::uint64_t size = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), size);
-  if (text.empty() || failed != std::errc() || end != text.data() + text.size()) {
+  const std::optional<std::uint64_t> size = from_decimal(at->second);
+  if (!size) {
     return Error(ErrorKind::corrupt, "multipart_size", "a part's size is no number of bytes");
   }
-  return std::optional<std::uint64_t>(size);
+  return size;
 }
 
 std::string part_head(std::string_view boundary,

@@ -1,19 +1,18 @@
 #include "http/proxy.hpp"
 
+#include "base/encoding.hpp"
 #include "base/result.hpp"
 #include "http/client.hpp"
 #include "http/url.hpp"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -38,13 +37,6 @@ Address parse_address(std::string_view text) {
   if (out.size == 0 && ::inet_pton(AF_INET6, name.c_str(), out.bytes.data()) == 1) {
     out.size = sizeof(in6_addr);
   }
-  return out;
-}
-
-std::optional<unsigned> number(std::string_view text, unsigned most) {
-  unsigned out = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (failed != std::errc() || end != text.data() + text.size() || out > most) return std::nullopt;
   return out;
 }
 
@@ -99,12 +91,12 @@ bool item_names(std::string_view text, const Url& url) {
   const Address address = parse_address(url.host());
   if (const std::size_t slash = text.find('/'); slash != std::string_view::npos) {
     const Address network = parse_address(text.substr(0, slash));
-    const auto bits = number(text.substr(slash + 1), static_cast<unsigned>(network.size) * 8);
-    return bits && address.size > 0 && address.size == network.size &&
-           same_bits(address, network, *bits);
+    const auto bits = from_decimal(text.substr(slash + 1));
+    return bits && *bits <= network.size * 8 && address.size > 0 && address.size == network.size &&
+           same_bits(address, network, static_cast<unsigned>(*bits));
   }
   const Item item = split_port(text);
-  if (item.port && number(*item.port, UINT16_MAX) != url.port()) return false;
+  if (item.port && from_decimal(*item.port) != url.port()) return false;
   if (address.size > 0) return parse_address(item.host) == address;
 
   std::string_view name = undotted(item.host);

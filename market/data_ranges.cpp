@@ -1,27 +1,15 @@
 #include "market/data_ranges.hpp"
 
+#include "base/encoding.hpp"
 #include "market/numbers.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
-#include <system_error>
 
 namespace pn::market {
-namespace {
-
-std::optional<std::uint64_t> number(std::string_view text) {
-  std::uint64_t out = 0;
-  const auto [end, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (text.empty() || failed != std::errc() || end != text.data() + text.size()) return {};
-  return out;
-}
-
-}  // namespace
-
 RangeAnswer parse_range(std::string_view field, std::uint64_t size) {
   const RangeAnswer whole{.kind = RangeKind::whole, .range = {.offset = 0, .size = size}};
   const RangeAnswer none{.kind = RangeKind::unsatisfiable, .range = {}};
@@ -32,14 +20,14 @@ RangeAnswer parse_range(std::string_view field, std::uint64_t size) {
   if (dash == std::string_view::npos) return whole;
   const std::string_view from_text = trimmed(field.substr(0, dash));
   const std::string_view to_text = trimmed(field.substr(dash + 1));
-  const auto to = number(to_text);
+  const auto to = from_decimal(to_text);
   if (from_text.empty()) {  // the last bytes
     if (!to) return whole;
     const std::uint64_t count = std::min(*to, size);
     if (count == 0) return none;
     return {.kind = RangeKind::part, .range = {.offset = size - count, .size = count}};
   }
-  const auto from = number(from_text);
+  const auto from = from_decimal(from_text);
   if (!from || (!to && !to_text.empty()) || (to && *to < *from)) return whole;
   if (*from >= size) return none;
   const std::uint64_t last = to ? std::min(*to, size - 1) : size - 1;
