@@ -232,6 +232,7 @@ bool CurlTransfer::header_line(std::string_view line) {
     std::from_chars(rest.data(), rest.data() + rest.size(), response_.status);
     return true;
   }
+  if (headers_ended_) return true;  // a trailer: libcurl passes it on, but not its empty line
   headers_ended_ = line.empty();
   const std::size_t colon = line.find(':');
   if (colon != std::string_view::npos) {

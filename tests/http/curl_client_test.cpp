@@ -198,6 +198,21 @@ TEST_CASE("curl client: interim answers are passed over", "[http][client]") {
   CHECK_FALSE(response->headers.find("x-early"));
 }
 
+TEST_CASE("curl client: an answer may have trailers", "[http][client]") {
+  World world;
+  const std::string text =
+      "HTTP/1.1 200 OK\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "5\r\nhello\r\n0\r\nX-A: 2\r\nContent-Digest: sha-256=:eA==:\r\n\r\n";
+  ScriptedServer server(world.loop, answering([&](std::string, std::string) { return text; }));
+  for (int i = 0; i < 2; ++i) {
+    const auto got = world.send({Method::get, server.url("/")});
+    REQUIRE(got.ok());
+    CHECK(got->body == "hello");
+    CHECK(got->headers.find("x-a") == "1");
+    CHECK_FALSE(got->headers.find("content-digest"));
+  }
+}
+
 TEST_CASE("curl client: a body past its limit is an error, an error's body is cut",
           "[http][client]") {
   const int status = GENERATE(200, 500);
