@@ -18,8 +18,9 @@ namespace pn::http {
 namespace {
 
 constexpr std::size_t kHeaderLimit = 16 * 1024;
-constexpr std::size_t kBoundaryLimit = 70;  // RFC 2046 5.1.1
-constexpr std::size_t kPaddingLimit = 16;   // blanks after a delimiter, before its line end
+constexpr std::size_t kBoundaryLimit = 70;          // RFC 2046 5.1.1
+constexpr std::size_t kPaddingLimit = 16;           // blanks after a delimiter, before its line end
+constexpr std::uint64_t kOutsideLimit = 64 * 1024;  // before the first part, and after the last
 
 enum class Match { no, more, delimiter, last };
 
@@ -80,11 +81,14 @@ struct MultipartReader::Impl {
   std::string carry{"\n"};  // the body's first line counts as one after a line end
   std::string given;        // carried bytes that turned out to be payload, lent to the caller
   std::string_view input;
-  std::string block;  // of the header
+  std::uint64_t fed = 0;  // bytes of the body, with `input`
+  std::string block;      // of the header
   PartHeader header;
-  std::uint64_t left = 0;    // of the payload, by size
-  bool writes_crlf = false;  // the part's header does, so its payload is followed by CRLF too
-  bool began_crlf = false;   // the delimiter that was told last did
+  std::uint64_t payload_offset = 0;
+  std::uint64_t after_end = 0;  // bytes that nobody reads
+  std::uint64_t left = 0;       // of the payload, by size
+  bool writes_crlf = false;     // the part's header does, so its payload is followed by CRLF too
+  bool began_crlf = false;      // the delimiter that was told last did
   std::optional<Error> failure;
 
   Result<Event> fail(Error error) {
@@ -193,6 +197,7 @@ struct MultipartReader::Impl {
     Result<PartHeader> parsed = parse_part_header(block);
     if (!parsed) return std::move(parsed).error();
     header = std::move(*parsed);
+    payload_offset = fed - input.size();
     state = State::payload;
     if (delimit == Delimit::by_size) {
       const auto size = header.size();
@@ -231,6 +236,9 @@ struct MultipartReader::Impl {
   Result<std::optional<Event>> step() {
     switch (state) {
       case State::preamble:
+        if (fed - input.size() > kOutsideLimit) {
+          return corrupt("multipart_preamble", "the body does not begin with a part");
+        }
         return search(false);
       case State::header:
         return read_header();
@@ -239,7 +247,11 @@ struct MultipartReader::Impl {
       case State::delimiter:
         return sized_delimiter();
       case State::ended:
+        after_end += input.size();
         input = {};
+        if (after_end > kOutsideLimit) {
+          return corrupt("multipart_epilogue", "the body goes on behind its last part");
+        }
         return std::optional(Event{.what = What::end, .data = {}});
       case State::failed:
         break;
@@ -269,7 +281,10 @@ Result<std::string> MultipartReader::boundary_of(std::string_view content_type) 
   return at->second;
 }
 
-void MultipartReader::feed(std::string_view bytes) { impl_->input = bytes; }
+void MultipartReader::feed(std::string_view bytes) {
+  impl_->input = bytes;
+  impl_->fed += bytes.size();
+}
 
 Result<MultipartReader::Event> MultipartReader::next() {
   for (;;) {
@@ -286,5 +301,7 @@ Result<void> MultipartReader::finish() const {
 }
 
 const PartHeader& MultipartReader::part() const { return impl_->header; }
+
+std::uint64_t MultipartReader::payload_offset() const { return impl_->payload_offset; }
 
 }  // namespace pn::http

@@ -28,7 +28,7 @@ struct PartHeader {
 
 /// multipart/form-data (RFC 7578) without I/O: bytes go in, in pieces of any length, events come
 /// out. Line ends may be bare "\n". Never holds more than one header block (16 KiB) and one
-/// delimiter's length.
+/// delimiter's length; reads over at most 64 KiB before the first part and after the last.
 ///
 /// With Delimit::by_size each part must carry `size` (wire.md), its payload is
 /// passed through without being searched, and what follows must be a delimiter. With
@@ -57,6 +57,8 @@ class MultipartReader {
   Result<Event> next();
   /// Call at the end of the input: an Error unless `end` was reached.
   [[nodiscard]] Result<void> finish() const;
+  /// How many bytes of the body lie before the payload that the last `part` event began.
+  [[nodiscard]] std::uint64_t payload_offset() const;
   /// The part that the last `part` event began.
   [[nodiscard]] const PartHeader& part() const;
 
