@@ -35,13 +35,14 @@ time_t mark_of(std::string_view name) {
 
 std::string entry_name(const ItemVersion& version) {
   const std::string size = std::to_string(version.size);
-  std::string text = "posenode input 1";
+  std::string text = "posenode input 2";
   // Each field behind its length: no two versions make one text.
   for (const std::string_view field : {std::string_view(version.server),
                                        std::string_view(version.domain.str()),
                                        std::string_view(version.id.str()),
                                        std::string_view(version.updated_at),
-                                       std::string_view(size)}) {
+                                       std::string_view(size),
+                                       std::string_view(version.sha256)}) {
     text += "\n" + std::to_string(field.size()) + ":";
     text += field;
   }

@@ -18,6 +18,7 @@ struct ItemVersion {
   DataId id;
   std::string updated_at;  ///< as sent
   std::uint64_t size = 0;
+  std::string sha256{};  ///< in hex; empty where the server does not tell
 
   friend bool operator==(const ItemVersion&, const ItemVersion&) = default;
 };
@@ -31,7 +32,7 @@ struct ItemVersion {
 /// and the entry not used again; one who sets that time back is not.
 ///
 /// The folder (frozen):
-///   64 hex digits   an entry, its content as it is. The name is the SHA-256 of "posenode input 1"
+///   64 hex digits   an entry, its content as it is. The name is the SHA-256 of "posenode input 2"
 ///                   and, for each field of ItemVersion in its order, "\n", its length, ":", itself
 ///                   (a number in decimal digits). Mode 0444. Its mtime is 2000-01-01T00:00:00Z and
 ///                   as many seconds as the first 7 digits say; its atime is its last use.

@@ -24,7 +24,7 @@ namespace {
 
 std::string key_of(const ItemVersion& version) {
   return version.server + '\n' + version.domain.str() + '\n' + version.id.str() + '\n' +
-         version.updated_at + '\n' + std::to_string(version.size);
+         version.updated_at + '\n' + std::to_string(version.size) + '\n' + version.sha256;
 }
 
 struct Wanted {
@@ -64,6 +64,7 @@ std::optional<ItemVersion> ItemClaims::version(const Listing& listing, std::size
   out.id = item.id;
   out.updated_at = item.updated_at;
   out.size = item.size;
+  out.sha256 = item.sha256;
   return out;
 }
 

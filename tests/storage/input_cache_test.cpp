@@ -276,12 +276,13 @@ TEST_CASE("cache: the format of its folder", "[storage][cache]") {
                             .domain = DomainId("d-1"),
                             .id = DataId("i-1"),
                             .updated_at = "2026-11-28T10:00:00Z",
-                            .size = 5};
+                            .size = 5,
+                            .sha256 = "ab"};
   REQUIRE(f.keep(version).ok());
   const fs::path entry = only_entry(f.folder);
   const std::string name = entry.filename().string();
-  CHECK(name == sha256_hex("posenode input 1\n21:https://data.example/\n3:d-1\n3:i-1\n"
-                           "20:2026-11-28T10:00:00Z\n1:5"));
+  CHECK(name == sha256_hex("posenode input 2\n21:https://data.example/\n3:d-1\n3:i-1\n"
+                           "20:2026-11-28T10:00:00Z\n1:5\n2:ab"));
   CHECK(look_at(entry).st_mtim.tv_sec == 946'684'800 + std::stol(name.substr(0, 7), nullptr, 16));
   CHECK(look_at(entry).st_mtim.tv_nsec == 0);
   CHECK(look_at(f.folder).st_mode % 01000 == 0700);
