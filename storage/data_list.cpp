@@ -3,6 +3,7 @@
 #include "base/awaitable.hpp"
 #include "base/encoding.hpp"
 #include "base/ids.hpp"
+#include "base/offload.hpp"
 #include "base/result.hpp"
 #include "http/client.hpp"
 #include "http/types.hpp"
@@ -14,6 +15,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <span>
 #include <string>
 #include <utility>
@@ -25,6 +27,20 @@ namespace {
 /// A listing comes whole, about 270 bytes an item: the ordinary limit is reached at 7,500 items.
 constexpr std::uint64_t kListLimit = 64 * 1024 * 1024;
 constexpr std::size_t kUrlBytes = 6000;
+/// More would hold up the loop.
+constexpr std::size_t kParsedHere = 256 * 1024;
+
+Awaitable<Result<std::vector<DataItem>>> list_once(DomainCalls& calls, const DataQuery& query) {
+  http::Request request = calls.call(http::Method::get, data_url(calls, query));
+  request.body_limit = kListLimit;
+  Result<http::Response> answer = co_await calls.exchange(std::move(request));
+  const Result<http::Response> good = success(std::move(answer));
+  if (!good.ok()) co_return good.error();
+  if (good->body.size() <= kParsedHere) co_return parse_items(good->body);
+  const auto parse = [&good] { return parse_items(good->body); };
+  Result<std::vector<DataItem>> items = co_await offload(calls.parts().files, parse);
+  co_return items;
+}
 
 }  // namespace
 
@@ -51,18 +67,24 @@ std::size_t ids_in_one_request(std::span<const DataId> ids) {
 }
 
 Awaitable<Result<std::vector<DataItem>>> list_data(DomainCalls& calls, DataQuery query) {
-  http::Request request = calls.call(http::Method::get, data_url(calls, query));
-  request.body_limit = kListLimit;
-  const Result<http::Response> answer = co_await calls.exchange(std::move(request));
-  const Result<http::Response> good = success(answer);
-  if (!good.ok()) co_return good.error();
-  co_return parse_items(good->body);
+  std::vector<DataItem> all;
+  std::vector<DataId> left = query.ids;
+  do {
+    const std::size_t fitting = std::min(ids_in_one_request(left), left.size());
+    const auto end = left.begin() + static_cast<std::ptrdiff_t>(fitting);
+    query.ids.assign(left.begin(), end);
+    left.erase(left.begin(), end);
+    Result<std::vector<DataItem>> some = co_await list_once(calls, query);
+    if (!some.ok()) co_return some;
+    std::move(some->begin(), some->end(), std::back_inserter(all));
+  } while (!left.empty());
+  co_return all;
 }
 
 Awaitable<Result<DataItem>> describe_data(DomainCalls& calls, DataId id) {
   http::Request request = calls.call(http::Method::get, calls.data().append({id.str()}));
-  const Result<http::Response> answer = co_await calls.exchange(std::move(request));
-  const Result<http::Response> good = success(answer);
+  Result<http::Response> answer = co_await calls.exchange(std::move(request));
+  const Result<http::Response> good = success(std::move(answer));
   if (!good.ok()) co_return within("data " + id.str(), good.error());
   co_return parse_item(good->body);
 }

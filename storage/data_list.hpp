@@ -21,8 +21,8 @@ http::Url data_url(const DomainCalls& calls, const DataQuery& query);
 /// few KiB. At least one.
 std::size_t ids_in_one_request(std::span<const DataId> ids);
 
-/// The metadata of all that fits. Kind `not_found` where the server says that nothing does, or does
-/// not know the call.
+/// The metadata of all that fits, in as many requests as its ids need. Kind `not_found` where the
+/// server says that nothing does, or does not know the call.
 Awaitable<Result<std::vector<DataItem>>> list_data(DomainCalls& calls, DataQuery query);
 Awaitable<Result<DataItem>> describe_data(DomainCalls& calls, DataId id);
 
