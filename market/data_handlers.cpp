@@ -110,6 +110,8 @@ DataService::Answer DataService::list(http::ServerRequest& request) {
     // Unquoted, and nothing after it: peers take the rest of the field as it stands.
     const std::string boundary = "posenode-" + random_hex(parts_.rng, 16);
     response.headers.add("Content-Type", "multipart/form-data; boundary=" + boundary);
+    // Lets a client whose connection breaks know whether it has missed a part.
+    if (pages.ended()) response.headers.add("Posemesh-Part-Count", std::to_string(first->size()));
     response.source =
         multipart_listing(parts_.blobs, std::move(*first), std::move(pages), boundary);
     co_return response;

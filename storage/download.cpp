@@ -39,9 +39,11 @@ bool is_no_such_call(const Error& error) {
          error.code == "http_410" || error.code == "http_501";
 }
 
-/// A break that another request can mend. The answer that ends early may have been cut by a proxy.
+/// A break that another request can mend. What contradicts itself was damaged on its way, or is the
+/// page of a proxy.
 bool is_break(const Error& error) {
-  return error.kind == ErrorKind::retry || error.code == "multipart_truncated";
+  return error.kind == ErrorKind::retry || error.code == "item_changed" ||
+         error.code == "data_incomplete" || error.code.starts_with("multipart_");
 }
 
 /// A server that ignores the filter must not make us wait for what it was not asked for.
@@ -80,7 +82,8 @@ Awaitable<void> Download::clean_up() {
 }
 
 Awaitable<void> Download::remove() {
-  const auto work = [this] {
+  const auto work = [this] {  // a large file is not unlinked at once
+    sink_.reset();
     half_.reset();
     folder_.clear();
   };
@@ -106,16 +109,15 @@ Awaitable<Result<std::vector<InputFile>>> Download::try_all() {
     furthest = std::max(furthest, now);
 
     Error error = done.error();
+    if (!is_break(error)) co_return error;
     const bool changed = error.code == "item_changed" || error.code == "data_incomplete";
-    if (!changed && !is_break(error)) co_return error;
     if (changed || !resumable()) {
       co_await begin_anew();
     }
-    const Error given = error;
     error.kind = ErrorKind::retry;
     const bool again = co_await patience.again(error);
-    if (!again) co_return given_up(given);
-    calls_.parts().logger.debug("storage.download_retried", {log::field(given)});
+    if (!again) co_return error;
+    calls_.parts().logger.debug("storage.download_retried", {log::field(error)});
   }
 }
 
@@ -175,32 +177,45 @@ Awaitable<Result<void>> Download::advance() {
 
 Awaitable<Result<void>> Download::fetch(std::vector<std::size_t> wanted) {
   DataQuery query = order_.query;
-  if (wanted.size() < listing_.entries().size()) {
+  const bool all = wanted.size() == listing_.entries().size();
+  if (!all || ids_in_one_request(query.ids) < query.ids.size()) {
     query = DataQuery();
     for (const std::size_t index : wanted) query.ids.push_back(listing_.at(index).item.id);
     const std::size_t fitting = ids_in_one_request(query.ids);
-    query.ids.resize(fitting);
-    wanted.resize(fitting);
+    query.ids.resize(std::min(fitting, query.ids.size()));
+    wanted.resize(query.ids.size());
   }
   Result<void> done = co_await stream(std::move(query), std::move(wanted));
   co_return done;
 }
 
 Awaitable<Result<void>> Download::stream(DataQuery query, std::vector<std::size_t> asked) {
-  PartsWriter::Limits limits;
-  limits.unlisted = order_.unlisted;
-  limits.most_bytes = budget_.left();
-  PartsSink sink(folder_, listing_, limits, calls_.parts().files);
+  PartsWriter::Order order;
+  order.asked = asked;
+  order.unlisted = order_.unlisted;
+  sink_.emplace(folder_, listing_, budget_, std::move(order), calls_.parts().files);
   http::Request request = calls_.transfer(http::Method::get, data_url(calls_, query));
   request.headers.set("Accept", "multipart/form-data");
-  request.sink = &sink;
+  request.sink = &*sink_;
   const Result<http::Response> answer = co_await calls_.once(std::move(request));
   const Result<http::Response> good = success(answer);
-  const Result<void> ended = co_await sink.end();
-  take_in(sink.take_parts());
-  if (!good.ok() || !ended.ok()) {
-    const Error why = good.ok() ? ended.error() : good.error();
-    take_half(sink.take_half(), why);
+  const Result<void> ended = co_await sink_->end();
+  reserved_ += sink_->reserved();
+  accounted_ = accounted_ && sink_->accounted();
+  take_in(sink_->take_parts());
+  // Said of what a list names, it is no answer to believe: see below.
+  const bool empty = !ended.ok() && ended.error().code == "data_missing" && !asked.empty();
+  if (!good.ok() || (!ended.ok() && !empty)) {
+    // What the disk says matters more than that the connection broke too.
+    const bool of_disk = !ended.ok() && !is_break(ended.error());
+    const Error why = good.ok() || of_disk ? ended.error() : good.error();
+    std::optional<PartsWriter::Half> half = sink_->take_half();
+    if (half && half->part.listed && resumable() && !no_ranges_ && is_break(why)) {
+      take_half(*std::move(half));
+    } else {
+      const auto drop = [&half] { half.reset(); };
+      co_await offload(calls_.parts().files, drop);
+    }
     co_return why;
   }
   for (const std::size_t index : asked) {
@@ -210,14 +225,9 @@ Awaitable<Result<void>> Download::stream(DataQuery query, std::vector<std::size_
                     "the domain server sent no data " + listing_.at(index).item.id.str() +
                         ", which its list names");
   }
-  std::uint64_t more = 0;
-  for (std::size_t i = unlisted_reserved_; i < unlisted_.size(); ++i) more += unlisted_[i].size;
-  const Result<void> fits = budget_.reserve(more);
-  if (!fits.ok()) co_return fits;
-  reserved_ += more;
-  unlisted_reserved_ = unlisted_.size();
-  // With parts that no list names, a list and a cache would not bring the same again.
-  if (unlisted_.empty() && in_order_) {
+  // With parts that no list names, a list and a cache would not bring the same again; and of
+  // several items the first sent is the primary one, which a list does not tell.
+  if (unlisted_.empty() && (in_order_ || order_.unlisted == Unlisted::refuse)) {
     std::vector<std::size_t> worth = worth_keeping(asked);
     co_await items_.keep(listing_, std::move(worth));
   }
@@ -249,14 +259,13 @@ void Download::take_in(std::vector<PartsWriter::Part> parts) {
   }
 }
 
-void Download::take_half(std::optional<PartsWriter::Half> half, const Error& why) {
-  if (!half || !half->part.listed || !resumable() || no_ranges_ || !is_break(why)) return;
-  const std::size_t index = *half->part.listed;
+void Download::take_half(PartsWriter::Half half) {
+  const std::size_t index = *half.part.listed;
   const DataItem& item = listing_.at(index).item;
   RawDownload::Expected expected;
   expected.size = item.size;
   expected.updated_at = item.updated_at;
-  RawDownload raw(calls_, item.id, std::move(expected), std::move(half->bytes));
+  RawDownload raw(calls_, item.id, std::move(expected), std::move(half.bytes));
   half_.emplace(Half{.index = index, .raw = std::move(raw)});
 }
 
@@ -271,7 +280,8 @@ Awaitable<Result<void>> Download::go_on_by_range() {
   if (!done.ok()) {
     if (!is_no_such_call(done.error())) co_return done;
     no_ranges_ = true;
-    half_.reset();
+    const auto drop = [this] { half_.reset(); };
+    co_await offload(calls_.parts().files, drop);
     co_return Result<void>();
   }
   const Listing::Entry& entry = listing_.at(index);
@@ -284,8 +294,7 @@ Awaitable<Result<void>> Download::go_on_by_range() {
   const Result<void> landed = co_await offload(calls_.parts().files, work);
   if (!landed.ok()) co_return landed;
   arrived(index, file_of(entry));
-  // Not kept: what would have come after it, listed or not, was never seen.
-  items_.release(index);
+  items_.release(index);  // not kept: in the list's order or not, is not known
   co_return Result<void>();
 }
 
@@ -296,10 +305,9 @@ Awaitable<void> Download::begin_anew() {
   looked_ = !listed_;  // a server without a list is not asked for it again
   listing_ = Listing();
   listed_ = from_cache_ = false;
-  in_order_ = true;
+  accounted_ = in_order_ = true;
   came_.clear();
   unlisted_.clear();
-  unlisted_reserved_ = 0;
 }
 
 std::uint64_t Download::bytes() const {

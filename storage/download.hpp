@@ -9,6 +9,7 @@
 #include "storage/input_budget.hpp"
 #include "storage/item_claims.hpp"
 #include "storage/listing.hpp"
+#include "storage/parts_sink.hpp"
 #include "storage/parts_writer.hpp"
 #include "storage/ports.hpp"
 #include "storage/raw_download.hpp"
@@ -37,8 +38,9 @@ struct DownloadOrder {
 ///   2. What the cache has is taken, what another task is fetching is left to that one first.
 ///   3. The rest comes in one multipart answer (few requests, where ids do not fit one URL).
 ///   4. Where that breaks, what is whole stays, and the part under way goes on by a raw read of its
-///      range; then 3 again. Parts that no list named cannot be asked for again one by one: with
-///      them, and without a list, a break means all anew.
+///      range; then 3 again. Parts that no list names cannot be asked for again one by one: with
+///      them, where an answer does not show that it had none, and without a list, a break means all
+///      anew.
 class Download final {
  public:
   /// Both outlive it.
@@ -60,9 +62,9 @@ class Download final {
   Awaitable<void> remove();
   [[nodiscard]] std::vector<std::size_t> worth_keeping(const std::vector<std::size_t>& came) const;
   void take_in(std::vector<PartsWriter::Part> parts);
-  void take_half(std::optional<PartsWriter::Half> half, const Error& why);
+  void take_half(PartsWriter::Half half);
   void arrived(std::size_t index, InputFile file);
-  [[nodiscard]] bool resumable() const { return listed_ && unlisted_.empty(); }
+  [[nodiscard]] bool resumable() const { return listed_ && accounted_ && unlisted_.empty(); }
   [[nodiscard]] std::uint64_t bytes() const;
   [[nodiscard]] std::vector<InputFile> files() const;
 
@@ -72,16 +74,17 @@ class Download final {
   DownloadFolder folder_;
   Listing listing_;
   ItemClaims items_;
+  std::optional<PartsSink> sink_;  ///< of the answer under way
   bool complete_ = false;
   bool looked_ = false;
   bool listed_ = false;     ///< the list is known, and names something
+  bool accounted_ = true;   ///< no answer that broke can have held a part that no list names
   bool in_order_ = true;    ///< the parts came in the list's order
   bool no_ranges_ = false;  ///< the server has no raw reads
   bool from_cache_ = false;
-  std::uint64_t reserved_ = 0;
-  std::vector<InputFile> came_;        ///< listed or not, in the order sent
-  std::vector<InputFile> unlisted_;    ///< those that no list named
-  std::size_t unlisted_reserved_ = 0;  ///< the first of them are in reserved_
+  std::uint64_t reserved_ = 0;       ///< of the budget
+  std::vector<InputFile> came_;      ///< listed or not, in the order sent
+  std::vector<InputFile> unlisted_;  ///< those that no list named
 
   struct Half {
     std::size_t index;

@@ -87,11 +87,12 @@ Result<void> DownloadFolder::settle() {
     Result<void> synced = sync();
     if (!synced.ok()) return synced;
   }
-  for (auto& [file, to] : small_) {
+  while (!small_.empty()) {  // one that has its name is not named again after a failure
+    auto& [file, to] = small_.back();
     Result<void> named = file.publish(to);
     if (!named.ok()) return named;
+    small_.pop_back();
   }
-  small_.clear();
   return {};
 }
 

@@ -1,6 +1,7 @@
 #include "storage/parts_sink.hpp"
 
 #include "base/awaitable.hpp"
+#include "base/encoding.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "http/multipart.hpp"
@@ -20,7 +21,11 @@ Result<void> PartsSink::begin(int /*status*/, const http::Headers& headers) {
   const std::string type(headers.find("content-type").value_or(""));
   Result<std::string> boundary = http::MultipartReader::boundary_of(type);
   if (!boundary.ok()) return std::move(boundary).error();
-  writer_ = std::make_unique<PartsWriter>(folder_, listing_, limits_, *std::move(boundary));
+  PartsWriter::Framing framing;
+  framing.boundary = *std::move(boundary);
+  framing.length = from_decimal(headers.find("content-length").value_or(""));
+  framing.parts = from_decimal(headers.find("posemesh-part-count").value_or(""));
+  writer_ = std::make_unique<PartsWriter>(folder_, listing_, budget_, order_, framing);
   return {};
 }
 

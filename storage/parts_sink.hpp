@@ -6,12 +6,15 @@
 #include "http/body.hpp"
 #include "http/types.hpp"
 #include "storage/download_folder.hpp"
+#include "storage/input_budget.hpp"
 #include "storage/listing.hpp"
 #include "storage/parts_writer.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace pn::storage {
@@ -22,9 +25,14 @@ class PartsSink final : public http::BodySink {
   /// All outlive it.
   PartsSink(DownloadFolder& folder,
             const Listing& listing,
-            PartsWriter::Limits limits,
+            InputBudget& budget,
+            PartsWriter::Order order,
             ThreadPool& files)
-      : folder_(folder), listing_(listing), limits_(limits), files_(files) {}
+      : folder_(folder),
+        listing_(listing),
+        budget_(budget),
+        order_(std::move(order)),
+        files_(files) {}
 
   Result<void> begin(int status, const http::Headers& headers) override;
   Awaitable<Result<void>> write(std::string_view bytes) override;
@@ -35,11 +43,14 @@ class PartsSink final : public http::BodySink {
   // After end().
   [[nodiscard]] std::vector<PartsWriter::Part> take_parts();
   [[nodiscard]] std::optional<PartsWriter::Half> take_half();
+  [[nodiscard]] std::uint64_t reserved() const { return writer_ ? writer_->reserved() : 0; }
+  [[nodiscard]] bool accounted() const { return !writer_ || writer_->accounted(); }
 
  private:
   DownloadFolder& folder_;
   const Listing& listing_;
-  const PartsWriter::Limits limits_;
+  InputBudget& budget_;
+  const PartsWriter::Order order_;
   ThreadPool& files_;
   std::unique_ptr<PartsWriter> writer_;
 };

@@ -1,5 +1,6 @@
 #include "storage/parts_writer.hpp"
 
+#include "base/encoding.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "http/multipart.hpp"
@@ -9,8 +10,10 @@
 #include "storage/listing.hpp"
 #include "storage/raw_answer.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -20,14 +23,28 @@ namespace pn::storage {
 
 using http::MultipartReader;
 
+namespace {
+
+/// Nothing for no digest.
+std::optional<std::string> bytes_of(std::string_view hex) {
+  const auto bytes = from_hex(hex);
+  if (!bytes || bytes->empty()) return std::nullopt;
+  return std::string(bytes->begin(), bytes->end());
+}
+
+}  // namespace
+
 PartsWriter::PartsWriter(DownloadFolder& folder,
                          const Listing& listing,
-                         Limits limits,
-                         const std::string& boundary)
+                         InputBudget& budget,
+                         Order order,
+                         const Framing& framing)
     : folder_(folder),
       listing_(listing),
-      limits_(limits),
-      reader_(boundary, MultipartReader::Delimit::by_size) {}
+      budget_(budget),
+      order_(std::move(order)),
+      framing_(framing),
+      reader_(framing.boundary, MultipartReader::Delimit::by_size) {}
 
 Result<void> PartsWriter::consume(std::string_view bytes) {
   reader_.feed(bytes);
@@ -63,7 +80,9 @@ Result<void> PartsWriter::begin_part() {
   current_.file.data_type = header.get("data-type");
   current_.file.size = size->value_or(0);
 
+  std::optional<std::string> digest = sha256_of_digest_field(header.content_digest);
   const auto found = listing_.find(current_.file.id);
+  if (!std::exchange(begun_, true)) only_asked_ = found && holds_only_asked();
   if (found && !listing_.at(*found).file && seen_.insert(*found).second) {
     const Listing::Entry& entry = listing_.at(*found);
     if (entry.item.size != current_.file.size) {
@@ -71,24 +90,46 @@ Result<void> PartsWriter::begin_part() {
                    "item_changed",
                    "data " + entry.item.id.str() + " has another size than the list says");
     }
+    std::optional<std::string> listed = bytes_of(entry.item.sha256);
+    if (listed && digest && *listed != *digest) {
+      return Error(ErrorKind::restart,
+                   "item_changed",
+                   "data " + entry.item.id.str() + " has another digest than the list says");
+    }
+    if (listed) digest = std::move(listed);
     current_.listed = found;
     current_.file.path = entry.path;
   } else {
-    if (limits_.unlisted == Unlisted::refuse) {
+    if (order_.unlisted == Unlisted::refuse) {
       return Error(ErrorKind::restart, "parts_unlisted", "a part came that the list does not name");
     }
-    const std::uint64_t left = limits_.most_bytes - unlisted_bytes_;
-    if (current_.file.size > left) return InputBudget::task_disk_full(current_.file.size, left);
-    unlisted_bytes_ += current_.file.size;
+    const Result<void> fits = budget_.reserve(current_.file.size);
+    if (!fits.ok()) return fits;
+    reserved_ += current_.file.size;
     current_.file.path =
         folder_.place(current_.file.id, current_.file.name, current_.file.data_type);
   }
   Result<IncomingFile> file = folder_.create();
   if (!file.ok()) return std::move(file).error();
   file_.emplace(*std::move(file));
-  if (auto digest = sha256_of_digest_field(header.content_digest)) file_->promise(*digest);
+  if (digest) file_->promise(*std::move(digest));
   return {};
 }
+
+/// Where the server does not count its parts, the length of an answer with one tells whether there
+/// is room for another.
+bool PartsWriter::holds_only_asked() const {
+  if (framing_.parts) return *framing_.parts == order_.asked.size();
+  if (order_.asked.size() != 1 || !framing_.length) return false;
+  const std::uint64_t around = framing_.boundary.size() + 8;  // "\r\n--B--\r\n"
+  const std::uint64_t left =
+      *framing_.length - std::min(*framing_.length, reader_.payload_offset());
+  return left <=
+         current_.file.size +
+             std::min(around, std::numeric_limits<std::uint64_t>::max() - current_.file.size);
+}
+
+bool PartsWriter::accounted() const { return !begun_ || only_asked_ || reader_.finish().ok(); }
 
 Result<void> PartsWriter::end_part() {
   IncomingFile file = *std::move(file_);

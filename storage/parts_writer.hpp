@@ -4,6 +4,7 @@
 #include "http/multipart.hpp"
 #include "storage/download_folder.hpp"
 #include "storage/incoming_file.hpp"
+#include "storage/input_budget.hpp"
 #include "storage/listing.hpp"
 #include "storage/ports.hpp"
 
@@ -26,9 +27,16 @@ enum class Unlisted { keep, refuse };
 /// carries one. Every call blocks.
 class PartsWriter final {
  public:
-  struct Limits {
+  /// What was asked for.
+  struct Order {
+    std::vector<std::size_t> asked{};  ///< of the listing
     Unlisted unlisted = Unlisted::keep;
-    std::uint64_t most_bytes = 0;  ///< of all parts that the list does not name
+  };
+  /// What the answer's head says of its body; nothing: it does not.
+  struct Framing {
+    std::string boundary;
+    std::optional<std::uint64_t> length{};  ///< in bytes
+    std::optional<std::uint64_t> parts{};   ///< how many there are
   };
   /// One part's file, and whether it is the list's: entry `listed`.
   struct Part {
@@ -40,11 +48,13 @@ class PartsWriter final {
     IncomingFile bytes;
   };
 
-  /// Both outlive it, and the listing does not change meanwhile.
+  /// All outlive it, and the listing does not change meanwhile. What the listing does not name is
+  /// reserved from `budget`.
   PartsWriter(DownloadFolder& folder,
               const Listing& listing,
-              Limits limits,
-              const std::string& boundary);
+              InputBudget& budget,
+              Order order,
+              const Framing& framing);
 
   /// Kind `corrupt` when the body contradicts itself; `restart`, code "item_changed", when a part
   /// is not of the size that the list says, "parts_unlisted" for a part to be refused; `full`, code
@@ -59,20 +69,30 @@ class PartsWriter final {
   [[nodiscard]] std::vector<Part> take_parts() { return std::move(parts_); }
   /// The part that was under way.
   [[nodiscard]] std::optional<Half> take_half();
+  /// How much of the budget was.
+  [[nodiscard]] std::uint64_t reserved() const { return reserved_; }
+  /// No part can have been missed that no list names: the answer was read to its end, or broke
+  /// before its first part, or its head shows that it has no others.
+  [[nodiscard]] bool accounted() const;
 
  private:
   Result<void> begin_part();
   Result<void> end_part();
+  [[nodiscard]] bool holds_only_asked() const;
 
   DownloadFolder& folder_;
   const Listing& listing_;
-  const Limits limits_;
+  InputBudget& budget_;
+  const Order order_;
+  const Framing framing_;
   http::MultipartReader reader_;
+  bool begun_ = false;      ///< a part has
+  bool only_asked_ = true;  ///< as far as the first part and the length tell
   Part current_;
   std::optional<IncomingFile> file_;  ///< of current_
   std::vector<Part> parts_;           ///< whole
   std::set<std::size_t> seen_;        ///< of the listing
-  std::uint64_t unlisted_bytes_ = 0;
+  std::uint64_t reserved_ = 0;
   std::optional<Error> dropped_;  ///< why a part is not among parts_
 };
 

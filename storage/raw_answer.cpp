@@ -5,26 +5,15 @@
 #include "base/result.hpp"
 #include "http/types.hpp"
 
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <tuple>
 
 namespace pn::storage {
 namespace {
-
-/// Digits alone, all of `text`.
-std::optional<std::uint64_t> number(std::string_view text) {
-  std::uint64_t out = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, failed] = std::from_chars(text.data(), text.data() + text.size(), out);
-  if (text.empty() || failed != std::errc() || stop != end) return std::nullopt;
-  return out;
-}
 
 Error changed(std::string_view what) {
   return {ErrorKind::restart,
@@ -44,7 +33,7 @@ std::optional<std::string> digest_in(const http::Headers& headers, std::string_v
 
 Result<RawAnswer> whole(const http::Headers& headers, const RawAsk& ask) {
   RawAnswer out;
-  out.size = number(headers.find("content-length").value_or(""));
+  out.size = from_decimal(headers.find("content-length").value_or(""));
   out.framed = out.size || headers.find("transfer-encoding").has_value();
   out.etag = strong_etag(headers);
   out.sha256 = digest_in(headers, "content-digest");
@@ -60,7 +49,7 @@ Result<RawAnswer> rest(const http::Headers& headers, const RawAsk& ask) {
   }
   if (range->size && ask.size && *range->size != *ask.size) return changed("its size is another");
   const std::uint64_t sent = range->last - range->first + 1;
-  const auto length = number(headers.find("content-length").value_or(""));
+  const auto length = from_decimal(headers.find("content-length").value_or(""));
   if (length && *length != sent) {
     return Error(ErrorKind::retry, "range_wrong", "the server's range is not of its body's length");
   }
@@ -88,10 +77,10 @@ std::optional<ContentRange> parse_content_range(std::string_view field) {
   if (dash == std::string_view::npos || slash == std::string_view::npos || dash > slash) {
     return std::nullopt;
   }
-  const auto first = number(field.substr(0, dash));
-  const auto last = number(field.substr(dash + 1, slash - dash - 1));
+  const auto first = from_decimal(field.substr(0, dash));
+  const auto last = from_decimal(field.substr(dash + 1, slash - dash - 1));
   const std::string_view total = field.substr(slash + 1);
-  const auto size = number(total);
+  const auto size = from_decimal(total);
   if (!first || !last || *first > *last || (!size && total != "*")) return std::nullopt;
   if (size && *last >= *size) return std::nullopt;
   return ContentRange{.first = *first, .last = *last, .size = size};
@@ -112,7 +101,7 @@ std::optional<std::string> sha256_of_digest_field(std::string_view field) {
 Result<RawAnswer> read_raw_head(int status, const http::Headers& headers, const RawAsk& ask) {
   if (status == 200) return whole(headers, ask);
   if (status == 206) return rest(headers, ask);
-  return Error(ErrorKind::corrupt,
+  return Error(ErrorKind::retry,
                "raw_status",
                "the server answered a read of bytes with " + std::to_string(status));
 }

@@ -104,7 +104,7 @@ Awaitable<Result<void>> RawDownload::run() {
       error.kind = ErrorKind::retry;
     }
     const bool again = co_await patience.again(error);
-    if (!again) co_return given_up(std::move(error));
+    if (!again) co_return error;
     calls_.parts().logger.debug("storage.download_retried", {log::field(error)});
   }
 }
@@ -209,14 +209,6 @@ Awaitable<Result<void>> RawDownload::restart() {
   const auto work = [this] { return file_.restart(); };
   Result<void> done = co_await offload(calls_.parts().files, work);
   co_return done;
-}
-
-Error given_up(Error error) {
-  const bool false_content = error.code == "digest_mismatch" || error.code == "item_changed" ||
-                             error.code == "range_wrong" || error.code == "download_short" ||
-                             error.code == "data_incomplete";
-  if (false_content) error.kind = ErrorKind::corrupt;
-  return error;
 }
 
 }  // namespace pn::storage

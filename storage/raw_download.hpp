@@ -58,7 +58,4 @@ class RawDownload final {
   std::optional<std::uint64_t> stated_;  ///< the whole's size, as the newest answer has it
 };
 
-/// An error that is given up on: what another try could have mended is `corrupt` now.
-Error given_up(Error error);
-
 }  // namespace pn::storage

@@ -123,6 +123,7 @@ TEST_CASE("data: the multipart answer is what nodes read", "[market][data][mt]")
   const std::string c = server.create("big", "t", big);
   const RawAnswer answer = server.ask("GET", "/data?ids=" + a + "," + b + "," + c, "", kMultipart);
   CHECK(answer.status == 200);
+  CHECK(answer.field("Posemesh-Part-Count") == "3");
   const std::vector<Part> parts = parts_of(answer);
   REQUIRE(parts.size() == 3);
   CHECK(parts[0].body == hostile);

@@ -32,9 +32,17 @@ namespace pn::testing {
 /// A body that counts what went out, and breaks off when told.
 class MeteredSource final : public http::BodySource {
  public:
-  MeteredSource(std::string bytes, std::optional<std::uint64_t> end, std::uint64_t& sent)
-      : bytes_(std::move(bytes)), end_(end.value_or(bytes_.size())), sent_(sent) {}
-  [[nodiscard]] std::optional<std::uint64_t> size() const override { return bytes_.size(); }
+  MeteredSource(std::string bytes,
+                bool tells_size,
+                std::optional<std::uint64_t> end,
+                std::uint64_t& sent)
+      : bytes_(std::move(bytes)),
+        tells_size_(tells_size),
+        end_(end.value_or(bytes_.size())),
+        sent_(sent) {}
+  [[nodiscard]] std::optional<std::uint64_t> size() const override {
+    return tells_size_ ? std::optional<std::uint64_t>(bytes_.size()) : std::nullopt;
+  }
   bool rewind() override { return false; }
   Awaitable<Result<std::size_t>> read(std::span<char> buffer) override {
     const std::size_t end = std::min<std::size_t>(end_, bytes_.size());
@@ -50,6 +58,7 @@ class MeteredSource final : public http::BodySource {
 
  private:
   const std::string bytes_;
+  const bool tells_size_;
   const std::uint64_t end_;
   std::uint64_t& sent_;
   std::size_t at_ = 0;
@@ -113,6 +122,8 @@ class FakeDomainServer {
   bool has_digests = false;
   bool has_ranges = false;
   bool has_etags = false;
+  bool tells_length = true;  ///< of answers with items
+  bool counts_parts = false;
   std::vector<Item> related;  ///< parts after all others, which no list names
   /// Asked then too: an answer replaces the one that is lost.
   std::function<std::optional<http::ServerResponse>(const http::ServerRequest&)> lost;
@@ -214,9 +225,12 @@ class FakeDomainServer {
       }
       for (const Item& item : related) body += part(item, "");
       body += http::closing_delimiter("B");
-      co_return with_items(request,
-                           http::ServerResponse::text(200, "", "multipart/form-data; boundary=B"),
-                           std::move(body));
+      http::ServerResponse head =
+          http::ServerResponse::text(200, "", "multipart/form-data; boundary=B");
+      if (counts_parts) {
+        head.headers.set("posemesh-part-count", std::to_string(found.size() + related.size()));
+      }
+      co_return with_items(request, std::move(head), std::move(body));
     }
     nlohmann::json data = nlohmann::json::array();
     for (const std::string& id : found) data.push_back(metadata(id));
@@ -269,7 +283,7 @@ class FakeDomainServer {
                                   std::string body) {
     if (harm) harm(request, head, body);
     const std::optional<std::uint64_t> end = cut ? cut(request) : std::nullopt;
-    head.source = std::make_unique<MeteredSource>(std::move(body), end, payload);
+    head.source = std::make_unique<MeteredSource>(std::move(body), tells_length, end, payload);
     return head;
   }
 

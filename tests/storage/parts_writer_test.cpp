@@ -4,10 +4,12 @@
 #include "base/result.hpp"
 #include "storage/domain_json.hpp"
 #include "storage/download_folder.hpp"
+#include "storage/input_budget.hpp"
 #include "storage/listing.hpp"
 #include "tests/support/temp_folder.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -24,15 +26,16 @@ std::string part(const std::string& name, const std::string& bytes) {
 }
 
 struct Writing {
-  explicit Writing(const TempFolder& in)
-      : folder(in.path / "in", {}), writer(folder, list, most(), "B") {}
-  static PartsWriter::Limits most() {
-    PartsWriter::Limits limits;
-    limits.most_bytes = 1'000'000;
-    return limits;
+  explicit Writing(const TempFolder& in, std::uint64_t most = 1'000'000)
+      : folder(in.path / "in", {}), budget(most), writer(folder, list, budget, {}, framing()) {}
+  static PartsWriter::Framing framing() {
+    PartsWriter::Framing out;
+    out.boundary = "B";
+    return out;
   }
   DownloadFolder folder;
   Listing list;
+  InputBudget budget;
   PartsWriter writer;
 };
 
@@ -129,16 +132,15 @@ TEST_CASE("parts writer: an answer without a part is nothing", "[storage][parts]
 TEST_CASE("parts writer: what passes the limit is refused before it is written",
           "[storage][parts]") {
   const TempFolder folder;
-  DownloadFolder in(folder.path / "in", {});
-  const Listing nothing;
-  PartsWriter::Limits limits;
-  limits.most_bytes = 9;
-  PartsWriter writer(in, nothing, limits, "B");
-  REQUIRE(writer.consume(part("a", "12345")).ok());
-  const auto refused = writer.consume(part("b", "12345"));
+  Writing w(folder, 9);
+  REQUIRE(w.writer.consume(part("a", "12345")).ok());
+  const auto refused = w.writer.consume(part("b", "12345"));
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().kind == ErrorKind::full);
   CHECK(refused.error().code == "task_disk_full");
+  CHECK(w.writer.reserved() == 5);
+  CHECK(w.budget.reserve(4).ok());
+  CHECK_FALSE(w.budget.reserve(1).ok());
 }
 
 TEST_CASE("domain json: limits of old and new servers", "[storage][json]") {
