@@ -29,12 +29,20 @@ struct Input {
   std::vector<InputFile> files;  ///< never empty
 };
 
+// What runners see of a task's data. Thread: the task's loop (a runner's coroutine runs there); any
+// number of calls may be under way. Cancelling one ends its transfer and removes what it was
+// fetching, then throws. What docs/storage.md does about networks and servers is done before an
+// Error is answered: `retry` and `unauthorized` then say that another attempt may succeed, `full`
+// that another node may, `not_found`, `rejected` and `corrupt` that the request or the data is at
+// fault.
+
 /// The inputs of one task. Each request takes the newest task token.
 class InputPort {
  public:
   virtual ~InputPort() = default;
   /// Downloads one CID into the workspace, streaming; a second fetch of the same CID answers the
-  /// files already there.
+  /// files already there. Kind `rejected`, code "cid_elsewhere", for a CID of another server or
+  /// domain than the lease's; `not_found`; `full`, code "task_disk_full".
   virtual Awaitable<Result<Input>> fetch(Cid cid) = 0;
   /// Several at once, answered in the order asked; many small ones share requests. The first
   /// failure ends the others.
@@ -73,8 +81,10 @@ class ArtifactStream {
 class ArtifactPort {
  public:
   virtual ~ArtifactPort() = default;
-  /// Uploads a file under `rel_path` ("points.ply", "mesh/low.obj"). The file must not change
-  /// meanwhile.
+  /// Uploads a file under `rel_path` ("points.ply", "mesh/low.obj"); a second put of the same path
+  /// replaces the first. The file must not change meanwhile (`corrupt`, code "file_changed", where
+  /// it is seen). Kind `rejected`, code "artifact_path" or "data_name", for a path or a name that
+  /// cannot be.
   virtual Awaitable<Result<Artifact>> put_file(std::string rel_path,
                                                std::filesystem::path file,
                                                PutOptions options) = 0;

@@ -46,7 +46,7 @@ std::optional<std::string> sha256_of_digest_field(std::string_view field);
 
 /// Whether the answer, a 2xx, may be used for what was asked. Kind `retry`, code "range_wrong", for
 /// a 206 of other bytes than those asked for; `restart`, code "item_changed", when it is not the
-/// item of that size or ETag any more; `corrupt`, code "raw_status", for a success that carries no
+/// item of that size or ETag any more; `retry`, code "raw_status", for a success that carries no
 /// bytes.
 Result<RawAnswer> read_raw_head(int status, const http::Headers& headers, const RawAsk& ask);
 
