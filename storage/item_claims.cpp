@@ -12,6 +12,7 @@
 #include "storage/input_cache.hpp"
 #include "storage/listing.hpp"
 
+#include <atomic>
 #include <cstddef>
 #include <filesystem>
 #include <optional>
@@ -33,13 +34,15 @@ struct Wanted {
   std::filesystem::path path;
 };
 
-/// Which of them the cache had. The first failure in `failed`.
+/// Which of them the cache had, as far as it came before `stop`: each may be a copy of gigabytes.
+/// The first failure in `failed`.
 std::vector<bool> take_each(InputCache& cache,
                             DownloadFolder& folder,
                             const std::vector<Wanted>& wanted,
-                            std::optional<Error>& failed) {
+                            std::optional<Error>& failed,
+                            const std::atomic<bool>& stop) {
   std::vector<bool> out(wanted.size(), false);
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
+  for (std::size_t i = 0; i < wanted.size() && !stop; ++i) {
     Result<void> ready = folder.make();
     if (ready.ok()) ready = make_folders(wanted[i].path.parent_path());
     const Result<bool> hit =
@@ -90,8 +93,10 @@ Awaitable<ItemClaims::Turn> ItemClaims::take(Listing& listing, DownloadFolder& f
 
   std::optional<Error> failed;
   InputCache& cache = *calls_.parts().cache;
-  const auto work = [&] { return take_each(cache, folder, wanted, failed); };
-  const std::vector<bool> hits = co_await offload(calls_.parts().files, work);
+  const auto work = [&](const std::atomic<bool>& stop) {
+    return take_each(cache, folder, wanted, failed, stop);
+  };
+  const std::vector<bool> hits = co_await offload_stoppable(calls_.parts().files, work);
   if (failed) calls_.parts().logger.warn("storage.cache_failed", {log::field(*failed)});
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const std::size_t index = wanted[i].index;
@@ -124,14 +129,15 @@ Awaitable<void> ItemClaims::keep(const Listing& listing, std::vector<std::size_t
   }
   if (kept.empty()) co_return;
   InputCache& cache = *calls_.parts().cache;
-  const auto work = [&]() -> std::optional<Error> {
+  const auto work = [&](const std::atomic<bool>& stop) -> std::optional<Error> {
     for (const Wanted& one : kept) {
+      if (stop) break;
       const Result<void> done = cache.keep(one.version, one.path);
       if (!done.ok()) return done.error();
     }
     return std::nullopt;
   };
-  const std::optional<Error> failed = co_await offload(calls_.parts().files, work);
+  const std::optional<Error> failed = co_await offload_stoppable(calls_.parts().files, work);
   if (failed) calls_.parts().logger.warn("storage.cache_failed", {log::field(*failed)});
 }
 
