@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -32,6 +33,11 @@ struct Request {
   /// returns.
   BodySink* sink = nullptr;
   std::uint64_t body_limit = kJsonBodyLimit;
+  /// Asked when there is a connection and the request, with a body that is in memory, is about to
+  /// go out on it, and before each piece of a source's body that libcurl takes (at most 128 KiB):
+  /// an Error ends the exchange and is its answer. Empty: always. Does not throw, does not call the
+  /// client.
+  std::function<Result<void>()> may_send{};
 
   /// For the whole exchange; zero: none (a data transfer has the low-speed limit instead).
   std::chrono::milliseconds timeout{60'000};

@@ -148,6 +148,10 @@ void CurlTransfer::set_connection_options(const Request& request) {
   curl_easy_setopt(easy_, CURLOPT_HEADERDATA, this);
   curl_easy_setopt(easy_, CURLOPT_WRITEFUNCTION, &CurlTransfer::on_data);
   curl_easy_setopt(easy_, CURLOPT_WRITEDATA, this);
+  if (request.may_send) {
+    curl_easy_setopt(easy_, CURLOPT_PREREQFUNCTION, &CurlTransfer::on_request);
+    curl_easy_setopt(easy_, CURLOPT_PREREQDATA, this);
+  }
 }
 
 void CurlTransfer::set_method(const Request& request) {
@@ -210,6 +214,10 @@ std::size_t CurlTransfer::on_read(char* data, std::size_t size, std::size_t coun
 int CurlTransfer::on_seek(void* self, std::int64_t offset, int origin) {
   if (offset != 0 || origin != SEEK_SET) return CURL_SEEKFUNC_CANTSEEK;
   return static_cast<CurlTransfer*>(self)->rewind() ? CURL_SEEKFUNC_OK : CURL_SEEKFUNC_FAIL;
+}
+
+int CurlTransfer::on_request(void* self, char*, char*, int, int) {
+  return static_cast<CurlTransfer*>(self)->may_send() ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
 int CurlTransfer::on_tls(void*, void* ssl_context, void* self) {
@@ -276,7 +284,15 @@ std::size_t CurlTransfer::keep(std::string_view bytes) {
   return 0;
 }
 
+bool CurlTransfer::may_send() {
+  const Result<void> allowed = request_->may_send ? request_->may_send() : Result<void>();
+  if (!allowed.ok()) failure_ = allowed.error();
+  return allowed.ok();
+}
+
 std::size_t CurlTransfer::read(std::span<char> out) {
+  // What was filled when it might be sent may lie here for long: the process may have been stopped.
+  if (!may_send()) return CURL_READFUNC_ABORT;
   if (sending_.left() == 0) {
     const bool ready = next_.left() > 0;
     if (!ready && body_ended_) return 0;

@@ -66,6 +66,7 @@ class CurlTransfer final : private CurlLoop::Waiter {
   static std::size_t on_data(char* data, std::size_t size, std::size_t count, void* self);
   static std::size_t on_read(char* data, std::size_t size, std::size_t count, void* self);
   static int on_seek(void* self, std::int64_t offset, int origin);
+  static int on_request(void* self, char*, char*, int, int);
   static int on_tls(void* easy, void* ssl_context, void* self);
 
   void finished(int curl_code) noexcept override;
@@ -75,6 +76,7 @@ class CurlTransfer final : private CurlLoop::Waiter {
   bool header_line(std::string_view line);
   std::size_t data(std::string_view bytes);
   std::size_t keep(std::string_view bytes);
+  bool may_send();
   std::size_t read(std::span<char> out);
   void want_body();
   bool rewind();

@@ -28,6 +28,11 @@ constexpr std::chrono::seconds kPromptAnswer{1};
 /// "Never ends" is written as the year 9999, which the clock's nanoseconds do not reach.
 constexpr Millis kLongestLease = std::chrono::hours(365 * 24);
 
+/// Of a lease, at `now` by the server's clock.
+Millis left(SystemTime expires_at, SystemTime now) {
+  return std::clamp(std::chrono::floor<Millis>(expires_at - now), -kLongestLease, kLongestLease);
+}
+
 bool is_success(int status) { return status >= 200 && status < 300; }
 
 /// A heartbeat with one of these says that the lease is somebody else's, or nobody's.
@@ -123,6 +128,12 @@ Awaitable<Result<LeaseUpdate>> DmsClient::heartbeat(TaskId task,
   if (!update) co_return std::move(update).error();
   update->sent = answer->sent;
   update->remaining = remaining(*answer, update->expires_at);
+  // Either clock may have been set since an answer last told the time, but the two times of this
+  // one are by one clock: they name what was left when it was made, less than a second too much.
+  // (Not so for a claim, which may be held for longer than that; a beat follows it at once.)
+  if (update->remaining && answer->date) {
+    update->remaining = std::min(*update->remaining, left(*update->expires_at, *answer->date));
+  }
   co_return update;
 }
 
@@ -169,18 +180,21 @@ Awaitable<Result<DmsClient::Answer>> DmsClient::exchange(Call call) {
     http::Request outgoing = request(call, *token);
     Answer answer;
     answer.sent = clock_.steady_now();
-    answer.sent_wall = clock_.system_now();
     Result<http::Response> response = co_await http_.send(std::move(outgoing));
     if (!response) co_return std::move(response).error();
     answer.response = *std::move(response);
+    answer.date = http::server_date(answer.response.headers);
+    const SteadyTime::duration took = clock_.steady_now() - answer.sent;
+    const SystemTime received = clock_.system_now();
+    // Not as it was read then: the clock may have been set meanwhile, and what the answer tells of
+    // the server's is told against the clock as it stands now.
+    answer.sent_wall = received - std::chrono::duration_cast<SystemTime::duration>(took);
     // An answer that took long was made nobody knows when: by a slow server, or read by a process
     // that was stopped meanwhile and would take its lease to end later than it does. A held one is
     // known to be made at its end.
-    const bool tells_time =
-        call.hold.count() > 0 || clock_.steady_now() - answer.sent <= kPromptAnswer;
-    const auto date = http::server_date(answer.response.headers);
-    if (date && tells_time) {
-      server_time_.observe(*date, answer.sent_wall, clock_.system_now());
+    const bool tells_time = call.hold.count() > 0 || took <= kPromptAnswer;
+    if (answer.date && tells_time) {
+      server_time_.observe(*answer.date, answer.sent_wall, received);
     }
     if (answer.response.status == kUnauthorized) {
       tokens_.reject(*token);
@@ -209,9 +223,7 @@ http::Request DmsClient::request(const Call& call, const auth::AccessToken& toke
 std::optional<Millis> DmsClient::remaining(const Answer& answer,
                                            std::optional<SystemTime> expires_at) const {
   if (!expires_at) return std::nullopt;
-  const SystemTime server_then = answer.sent_wall + server_time_.offset();
-  return std::clamp(
-      std::chrono::floor<Millis>(*expires_at - server_then), -kLongestLease, kLongestLease);
+  return left(*expires_at, answer.sent_wall + server_time_.offset());
 }
 
 }  // namespace pn::node

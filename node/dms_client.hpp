@@ -84,7 +84,8 @@ class DmsClient final {
   struct Answer {
     http::Response response;
     SteadyTime sent{};
-    SystemTime sent_wall{};
+    SystemTime sent_wall{};          ///< when it was sent, by the wall clock as of the answer
+    std::optional<SystemTime> date;  ///< the server's wall clock when it answered, less under 1 s
   };
 
   Awaitable<Result<Answer>> exchange(Call call);

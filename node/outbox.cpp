@@ -71,10 +71,15 @@ void Outbox::adopt(const std::vector<JournalRow>& rows) {
                                   .at = row.at});
       continue;
     }
+    // The wall clock is asked this once: a machine that booted in the past must not give up what it
+    // has when NTP sets its clock.
+    const auto age = std::clamp<SystemTime::duration>(
+        parts_.clock.system_now() - row.at, SystemTime::duration(0), max_age_);
     Entry entry{.task = row.task,
                 .outcome = row.outcome,
                 .trace_id = row.trace_id,
                 .at = row.at,
+                .too_old = now + (max_age_ - age),
                 .body = std::nullopt};
     entry.replayed = true;
     entries_.emplace(row.id, std::move(entry));
@@ -133,6 +138,7 @@ Awaitable<void> Outbox::store(RowId id, Receipt receipt, std::function<void()> c
 
 Awaitable<void> Outbox::keep(RowId id, Receipt receipt, std::function<void()> changed) {
   const SystemTime at = parts_.clock.system_now();
+  const SteadyTime too_old = parts_.clock.steady_now() + max_age_;
   // Before it is written: a later life, which sends it, knows the secrets of this one no more.
   if (receipt.outcome == Outcome::failed) {
     receipt.body = clean_failure(std::move(receipt.body), logger_.redactor());
@@ -154,6 +160,7 @@ Awaitable<void> Outbox::keep(RowId id, Receipt receipt, std::function<void()> ch
               .outcome = receipt.outcome,
               .trace_id = std::move(receipt.trace_id),
               .at = at,
+              .too_old = too_old,
               .body = std::move(receipt.body)};
   entry.changed = std::move(changed);
   entries_.insert_or_assign(id, std::move(entry));
@@ -328,11 +335,11 @@ void Outbox::tried(Entry& entry) {
 }
 
 void Outbox::expire() {
-  expire_at_ = parts_.clock.steady_now() + kExpireEvery;
-  const SystemTime oldest = parts_.clock.system_now() - max_age_;
+  const SteadyTime now = parts_.clock.steady_now();
+  expire_at_ = now + kExpireEvery;
   std::vector<RowId> old;
   for (const auto& [id, entry] : entries_) {
-    if (entry.at < oldest && !core_.in_flight(id)) old.push_back(id);
+    if (now > entry.too_old && !core_.in_flight(id)) old.push_back(id);
   }
   for (const RowId id : old) {
     const Entry& entry = entries_.at(id);

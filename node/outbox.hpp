@@ -112,6 +112,7 @@ class Outbox final {
     Outcome outcome = Outcome::failed;
     std::string trace_id;
     SystemTime at{};
+    SteadyTime too_old{};             ///< from here on
     std::optional<std::string> body;  ///< nothing: in the journal
     std::function<void()> changed{};
     bool replayed = false;  ///< of a former life, not tried yet

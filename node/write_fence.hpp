@@ -5,6 +5,7 @@
 #include "base/result.hpp"
 #include "base/time.hpp"
 #include "http/client.hpp"
+#include "http/types.hpp"
 
 #include <atomic>
 
@@ -41,9 +42,10 @@ class WriteFence final {
   std::atomic<bool> canceled_{false};
 };
 
-/// Another client, behind a fence: past it nothing is sent, and a body that is under way breaks
-/// off. Kind `restart`, code "lease_lost". But a DELETE goes out when the job is canceled: it takes
-/// back what we sent in vain, and there is no other attempt that it could harm. All outlive it.
+/// Another client, behind a fence: past it nothing is sent, also on a connection that took long to
+/// make, and a body that is under way breaks off (Request::may_send). Kind `restart`, code
+/// "lease_lost". But a DELETE goes out when the job is canceled: it takes back what we sent in
+/// vain, and there is no other attempt that it could harm. All outlive it.
 class FencedHttp final : public http::HttpClient {
  public:
   FencedHttp(http::HttpClient& http, const Clock& clock, const WriteFence& fence)
@@ -51,6 +53,8 @@ class FencedHttp final : public http::HttpClient {
   Awaitable<Result<http::Response>> send(http::Request request) override;
 
  private:
+  [[nodiscard]] Result<void> may_send(http::Method method) const;
+
   http::HttpClient& http_;
   const Clock& clock_;
   const WriteFence& fence_;

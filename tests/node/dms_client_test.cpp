@@ -7,6 +7,7 @@
 #include "node/claim_choice.hpp"
 #include "node/lease.hpp"
 #include "node/receipt.hpp"
+#include "tests/auth/fake_dds.hpp"
 #include "tests/node/fake_dms.hpp"
 #include "tests/support/fake_rng.hpp"
 #include "tests/support/test_loop.hpp"
@@ -21,6 +22,7 @@ namespace pn::node {
 namespace {
 
 using namespace std::chrono_literals;
+using pn::testing::FakeDds;
 using testing::envelope;
 using testing::FakeDms;
 using testing::FakeTokens;
@@ -34,6 +36,24 @@ struct Fixture {
   DmsOptions options{http::Url::parse("https://dms.example/v1/").value()};
 
   DmsClient client() { return DmsClient(dms, tokens, loop.clock, rng, options); }
+};
+
+/// A wall clock that goes on by itself, whatever becomes of the node's.
+struct MarketClock {
+  explicit MarketClock(const pn::testing::FakeClock& clock)
+      : clock_(clock), wall_(clock.system_now()), steady_(clock.steady_now()) {}
+
+  [[nodiscard]] SystemTime now() const {
+    const SteadyTime::duration since = clock_.steady_now() - steady_;
+    return wall_ + std::chrono::duration_cast<SystemTime::duration>(since) + ahead;
+  }
+
+  std::chrono::hours ahead{0};
+
+ private:
+  const pn::testing::FakeClock& clock_;
+  SystemTime wall_;
+  SteadyTime steady_;
 };
 
 std::string header(const FakeDms::Call& call, std::string_view name) {
@@ -283,6 +303,70 @@ TEST_CASE("lease_fence: an answer read late, by a process that was stopped, exte
   REQUIRE(update);
   REQUIRE(update->ok());
   CHECK((*update)->remaining == 2s);  // of what there was when it was sent
+}
+
+TEST_CASE("lease_fence: a clock that is set makes no lease longer", "[node][dms][lease_fence]") {
+  using std::chrono::hours;
+  const auto [what, node_before, node_during, market_ahead] =
+      GENERATE(table<const char*, hours, hours, hours>({
+          {"the node's forward, before the beat", 1h, 0h, 0h},
+          {"the node's back, before the beat", -1h, 0h, 0h},
+          {"the node's forward, during the beat", 0h, 1h, 0h},
+          {"the node's back, during the beat", 0h, -1h, 0h},
+          {"the market's forward", 0h, 0h, 1h},
+          {"the market's back", 0h, 0h, -1h},
+      }));
+  const Millis took(GENERATE(500, 1500));  // the second tells no time
+  CAPTURE(what, took.count());
+  Fixture f;
+  DmsClient client = f.client();
+  MarketClock market(f.loop.clock);
+  Millis after{0};
+  f.dms.on_heartbeat = [&](const Json&) {
+    Reply reply(200, Json{{"lease_expires_at", format_rfc3339(market.now() + 30s)}});
+    reply.headers.set("date", FakeDds::http_date(market.now()));
+    reply.after = after;
+    return reply;
+  };
+  REQUIRE(f.loop.run(client.heartbeat(TaskId("t1"), "{}", "trace"))->remaining == 30s);
+
+  f.loop.clock.step_system(node_before);
+  market.ahead = market_ahead;
+  after = took;
+  std::optional<Result<LeaseUpdate>> update;
+  const auto call = [&]() -> Awaitable<void> {
+    update = co_await client.heartbeat(TaskId("t1"), "{}", "trace");
+  };
+  const pn::testing::Started started(f.loop, call());
+  f.loop.poll();
+  f.loop.clock.step_system(node_during);
+  f.loop.advance(took);
+  REQUIRE(update);
+  REQUIRE(update->ok());
+  REQUIRE((*update)->remaining);
+  CHECK(*(*update)->remaining <= 31s);
+  if (took == 500ms) CHECK(*(*update)->remaining >= 28s);
+}
+
+TEST_CASE("lease_fence: a clock that is set during a claim makes no lease longer",
+          "[node][dms][lease_fence]") {
+  Fixture f;
+  DmsClient client = f.client();
+  const MarketClock market(f.loop.clock);
+  Reply reply(200, envelope(f.loop.clock, "t1"));
+  reply.headers.set("date", FakeDds::http_date(market.now()));
+  reply.after = 500ms;
+  f.dms.claims.push_back(reply);
+  std::optional<Result<Claim>> claim;
+  const auto call = [&]() -> Awaitable<void> { claim = co_await client.claim(); };
+  const pn::testing::Started started(f.loop, call());
+  f.loop.poll();
+  f.loop.clock.step_system(1h);
+  f.loop.advance(500ms);
+  REQUIRE(claim);
+  REQUIRE(claim->ok());
+  CHECK(*(*claim)->lease->remaining <= 31s);
+  CHECK(*(*claim)->lease->remaining >= 28s);
 }
 
 }  // namespace pn::node

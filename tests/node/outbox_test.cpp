@@ -163,6 +163,55 @@ TEST_CASE("outbox: too old is set aside, never deleted", "[node][outbox]") {
   CHECK(f.logged("receipt.expired"));
 }
 
+TEST_CASE("outbox: a wall clock that is set forward sets nothing aside", "[node][outbox]") {
+  OutboxFixture f;
+  f.up = false;
+  // A machine without a clock of its own: it boots in the past, and NTP sets it.
+  f.store(f.lease_of("t1"));
+  f.loop.clock.step_system(400h);
+  f.loop.advance(24h);
+  CHECK(f.outbox.status().pending == 1);
+  CHECK_FALSE(f.logged("receipt.expired"));
+  SECTION("the server comes back") {
+    f.up = true;
+    f.loop.advance(1min);
+    CHECK(f.outbox.status().pending == 0);
+    CHECK(f.outbox.status().set_aside == 0);
+    CHECK(f.journal.rows.empty());
+  }
+  SECTION("the server stays away") {
+    f.loop.advance(145h);
+    CHECK(f.outbox.status().pending == 0);
+    CHECK(f.logged("receipt.expired"));
+  }
+}
+
+TEST_CASE("outbox: a wall clock that is set forward sets aside nothing of a former life either",
+          "[node][outbox]") {
+  OutboxFixture f;
+  f.up = false;
+  f.store(f.lease_of("t1"));
+  const SecondLife next(f);
+  f.loop.advance(1min);
+  f.loop.clock.step_system(400h);
+  f.loop.advance(24h);
+  CHECK(next.outbox.status().pending == 1);
+  f.up = true;
+  f.loop.advance(1min);
+  CHECK(f.journal.rows.empty());
+  CHECK_FALSE(f.logged("receipt.expired"));
+}
+
+TEST_CASE("outbox: a wall clock that is set back keeps nothing for longer", "[node][outbox]") {
+  OutboxFixture f;
+  f.up = false;
+  f.store(f.lease_of("t1"));
+  f.loop.clock.step_system(-400h);
+  f.loop.advance(169h);
+  CHECK(f.outbox.status().pending == 0);
+  CHECK(f.logged("receipt.expired"));
+}
+
 TEST_CASE("outbox: a node that was off for longer than that sends once more", "[node][outbox]") {
   OutboxFixture f;
   f.up = false;

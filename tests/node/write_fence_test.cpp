@@ -23,20 +23,27 @@ namespace {
 
 using namespace std::chrono_literals;
 
-/// Takes a body in pieces of four bytes, with a word before each.
+/// Takes a body in pieces of four bytes, with a word before each; asks whether it may send when
+/// libcurl would: on the connection, and before each piece that is in its hands already.
 struct PiecewiseHttp final : http::HttpClient {
+  std::function<void()> connect = [] {};
   std::function<void()> before_piece = [] {};
   int requests = 0;
   std::string taken;
 
   Awaitable<Result<http::Response>> send(http::Request request) override {
+    connect();
+    const Result<void> begins = request.may_send();
+    if (!begins) co_return begins.error();
     ++requests;
     std::array<char, 4> buffer{};
     while (request.source != nullptr) {
-      before_piece();
       const Result<std::size_t> read = co_await request.source->read(buffer);
       if (!read) co_return read.error();
       if (*read == 0) break;
+      before_piece();
+      const Result<void> goes_on = request.may_send();
+      if (!goes_on) co_return goes_on.error();
       taken.append(buffer.data(), *read);
     }
     co_return http::Response{.status = 200, .headers = {}, .body = {}};
@@ -84,6 +91,21 @@ TEST_CASE("lease_fence: past it no request is made", "[node][lease_fence]") {
   }
   SECTION("for good") { f.fence.close(); }
   const Result<http::Response> answer = f.put();
+  REQUIRE_FALSE(answer.ok());
+  CHECK(answer.error().kind == ErrorKind::restart);
+  CHECK(answer.error().code == "lease_lost");
+  CHECK(f.inner.requests == 0);
+}
+
+TEST_CASE("lease_fence: past it no request goes out on a connection that took long",
+          "[node][lease_fence]") {
+  Fixture f;
+  f.fence.set(f.loop.clock.steady_now() + 10s);
+  f.inner.connect = [&] { f.loop.clock.advance(20s); };  // stopped in DNS or TLS
+  http::Request request(http::Method::put, http::Url::parse("http://127.0.0.1/x").value());
+  SECTION("with a source") { request.source = &f.body; }
+  SECTION("with a body in memory") { request.body = "12345678"; }
+  const Result<http::Response> answer = f.loop.run(f.http.send(std::move(request)));
   REQUIRE_FALSE(answer.ok());
   CHECK(answer.error().kind == ErrorKind::restart);
   CHECK(answer.error().code == "lease_lost");
