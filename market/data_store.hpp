@@ -1,6 +1,7 @@
 #pragma once
 
 #include "market/data_types.hpp"
+#include "market/tokens.hpp"
 
 #include <optional>
 #include <vector>
@@ -30,6 +31,11 @@ std::vector<DataItem> list_items(soci::session& session,
                                  const DataFilter& filter,
                                  std::int64_t after_seq,
                                  int limit);
+
+/// For a task token that outlives its lease: kind `unauthorized`, code "lease_over", once the task
+/// has another one. Until then a lease that ended, in whatever way, still allows to write: what its
+/// holder made counts, and what it leaves it may remove. Inside each transaction that writes.
+Result<void> check_lease(soci::session& session, const DomainGrant& grant);
 
 /// For a grant that outlives its domain: kind `not_found`, code "domain_missing".
 Result<void> check_domain(soci::session& session, const DomainId& domain);

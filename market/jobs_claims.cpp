@@ -90,8 +90,12 @@ Awaitable<Result<std::optional<Lease>>> JobsService::claim(NodeId node,
         Lease lease;
         lease.row = std::move(**row);
         const TaskRow& task = lease.row.task;
-        lease.token = context_.tokens.mint_task(
-            task.id, node, task.organization, task.domain, context_.settings.task_token_ttl);
+        lease.token = context_.tokens.mint_task(task.id,
+                                                task.state.lease,
+                                                node,
+                                                task.organization,
+                                                task.domain,
+                                                context_.settings.task_token_ttl);
         context_.logger.info("task.leased",
                              {{"task", task.id},
                               {"job", task.job_id},

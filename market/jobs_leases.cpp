@@ -61,8 +61,12 @@ Awaitable<Result<HeartbeatAnswer>> JobsService::heartbeat(HeartbeatReport report
   Result<HeartbeatAnswer> answer = co_await context_.database.write<HeartbeatAnswer>(work);
   if (answer.ok() && wants_token) {
     const TaskRow& task = answer->task;
-    answer->token = context_.tokens.mint_task(
-        task.id, report.who.node, task.organization, task.domain, settings.task_token_ttl);
+    answer->token = context_.tokens.mint_task(task.id,
+                                              task.state.lease,
+                                              report.who.node,
+                                              task.organization,
+                                              task.domain,
+                                              settings.task_token_ttl);
   }
   co_return answer;
 }

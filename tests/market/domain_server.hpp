@@ -116,6 +116,7 @@ class DomainServer {
   [[nodiscard]] std::string task_token(std::string_view of = "d-1") {
     return tokens
         .mint_task(TaskId("t"),
+                   LeaseId(),
                    NodeId("n"),
                    OrganizationId("o"),
                    DomainId(std::string(of)),
