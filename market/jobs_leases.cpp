@@ -5,6 +5,7 @@
 #include "base/rng.hpp"
 #include "base/time.hpp"
 #include "market/context.hpp"
+#include "market/database.hpp"
 #include "market/job_store.hpp"
 #include "market/jobs_service.hpp"
 #include "market/settings.hpp"
@@ -83,7 +84,8 @@ Awaitable<Result<void>> JobsService::finish(ReceiptReport report) {
       [&](soci::session& s) -> Result<std::optional<Error>> {
     return finish_now(s, report, attempt_id, failed, effects);
   };
-  const auto refusal = co_await context_.database.write<std::optional<Error>>(work);
+  // Its node forgets the outcome once it is answered.
+  const auto refusal = co_await context_.database.write<std::optional<Error>>(work, Durable::yes);
   if (!refusal.ok()) co_return refusal.error();
   const char* const outcome = report.success ? "completed" : "failed";
   if (refusal->has_value()) {

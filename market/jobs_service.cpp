@@ -8,6 +8,7 @@
 #include "base/rng.hpp"
 #include "base/time.hpp"
 #include "market/context.hpp"
+#include "market/database.hpp"
 #include "market/identity_store.hpp"
 #include "market/job_graph.hpp"
 #include "market/job_insert.hpp"
@@ -110,7 +111,8 @@ Awaitable<Result<JobId>> JobsService::submit(TokenClaims who,
     ready = insert_job(s, job);
     return job.id;
   };
-  Result<JobId> id = co_await context_.database.write<JobId>(work);
+  // Who is answered does not submit it again.
+  Result<JobId> id = co_await context_.database.write<JobId>(work, Durable::yes);
   if (!id.ok() || *id != job.id) co_return id;
   context_.logger.info("job.submitted",
                        {{"job", *id}, {"label", spec.label}, {"tasks", spec.tasks.size()}});
