@@ -42,6 +42,7 @@ Awaitable<void> JobsService::reload_classes() {
 }
 
 void JobsService::forget_node(const NodeId& node) {
+  ++forgotten_;
   nodes_.erase(node);
   queue_.wake_all();
 }
@@ -50,6 +51,7 @@ Awaitable<Result<NodeTraits>> JobsService::known_node(NodeId node) {
   if (const auto known = nodes_.find(node); known != nodes_.end()) co_return known->second;
   const std::function<Result<std::optional<NodeRow>>(soci::session&)> work =
       [&](soci::session& s) -> Result<std::optional<NodeRow>> { return find_node(s, node); };
+  const std::uint64_t forgotten = forgotten_;
   const auto row = co_await context_.database.read<std::optional<NodeRow>>(work);
   if (!row.ok()) co_return row.error();
   if (!row->has_value()) {
@@ -62,7 +64,8 @@ Awaitable<Result<NodeTraits>> JobsService::known_node(NodeId node) {
   for (const Json& capability : capabilities) {
     if (capability.is_string()) known.capabilities.push_back(capability.get<std::string>());
   }
-  nodes_[node] = known;
+  // A row that was read while its node registered may be the old one: not for the next to see.
+  if (forgotten == forgotten_) nodes_[node] = known;
   co_return known;
 }
 
@@ -70,12 +73,18 @@ Awaitable<Result<std::optional<Lease>>> JobsService::claim(NodeId node,
                                                            std::optional<Capability> capability,
                                                            Deadline deadline,
                                                            Gone gone) {
-  const Result<NodeTraits> known = co_await known_node(node);
-  if (!known.ok()) co_return known.error();
   const std::string asker = node.str() + (capability ? capability->str() : "");
+  std::vector<long long> classes;
   for (;;) {
+    // Taken before the node is looked up, so that what an outdated one does not find is of an older
+    // stamp: the same key may have registered with other capabilities since, and polls again.
     const std::uint64_t stamp = queue_.stamp();
-    std::vector<long long> classes = classes_.fitting(*known, capability);
+    const Result<NodeTraits> known = co_await known_node(node);
+    if (!known.ok()) {
+      queue_.hand_on(classes);
+      co_return known.error();
+    }
+    classes = classes_.fitting(*known, capability);
     if (!queue_.nothing_new(asker)) {
       if (gone()) {
         queue_.hand_on(classes);  // the wake-up was for one who can use it
@@ -110,7 +119,7 @@ Awaitable<Result<std::optional<Lease>>> JobsService::claim(NodeId node,
     // What came while the writer looked is not waited for.
     if (queue_.stamp() != stamp && !deadline.passed(context_.clock)) continue;
     if (deadline.passed(context_.clock)) co_return std::optional<Lease>();
-    const bool woken = co_await queue_.wait(context_.clock, deadline, std::move(classes));
+    const bool woken = co_await queue_.wait(context_.clock, deadline, classes);
     if (!woken) co_return std::optional<Lease>();
   }
 }

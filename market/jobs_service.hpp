@@ -12,6 +12,7 @@
 #include "market/job_store.hpp"
 #include "market/task_classes.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -135,6 +136,7 @@ class JobsService final {
   TaskClasses classes_;
   bool classes_behind_ = false;  ///< the last look failed: the sweep looks again
   std::unordered_map<NodeId, NodeTraits> nodes_;
+  std::uint64_t forgotten_ = 0;        ///< how often nodes registered anew
   Deadline release_at_{SteadyTime{}};  ///< the first look is made at the start
   Event sooner_;                       ///< release_at_ is earlier than it was
   int sweeps_ = 0;

@@ -1,5 +1,6 @@
 #include "market/jobs_service.hpp"
 
+#include "base/awaitable.hpp"
 #include "base/deadline.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
@@ -8,8 +9,12 @@
 #include "market/tokens.hpp"
 #include "tests/market/market_parts.hpp"
 
+#include <atomic>
+#include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <catch2/catch.hpp>
@@ -53,6 +58,36 @@ struct Jobs : MarketParts {
   }
 };
 
+/// A node that waits for a task, for 20 s of a time that stands still.
+class Poll {
+ public:
+  Poll(Jobs& jobs, const NodeId& node) : jobs_(jobs), started_(jobs.loop, wait(node)) {
+    jobs_.loop.poll();
+  }
+  /// The market stops, so that it answers in any case.
+  ~Poll() {
+    jobs_.service.stop_waiting();
+    jobs_.loop.run_until([this] { return started_.done(); });
+  }
+  Poll(const Poll&) = delete;
+  Poll& operator=(const Poll&) = delete;
+
+  [[nodiscard]] bool has_task() const { return has_task_; }
+
+ private:
+  Awaitable<void> wait(NodeId node) {
+    const JobsService::Gone stays = [] { return false; };
+    const Deadline deadline = Deadline::in(jobs_.loop.clock, std::chrono::seconds(20));
+    const std::optional<Capability> any;
+    const auto lease = co_await jobs_.service.claim(node, any, deadline, stays);
+    has_task_ = lease.ok() && lease->has_value();
+  }
+
+  Jobs& jobs_;
+  bool has_task_ = false;
+  pn::testing::Started started_;
+};
+
 }  // namespace
 
 TEST_CASE("jobs service: a job and a receipt are on the disk before they are answered",
@@ -78,6 +113,43 @@ TEST_CASE("jobs service: a job and a receipt are on the disk before they are ans
   receipt.success = true;
   CHECK(j.loop.run(j.service.finish(receipt)).ok());
   CHECK(durable() == 2);
+}
+
+TEST_CASE("jobs service: a poll from before a registration hides no task from the one after it",
+          "[market][jobs][mt]") {
+  Jobs j;
+  const NodeId node = j.put("n", R"(["/a/v1"])");
+  j.submit(j.spec("/b/v1", 2));
+  const auto register_anew = [&] {
+    j.put("n", R"(["/a/v1","/b/v1"])");
+    j.service.forget_node(node);
+  };
+  const Poll before(j, node);
+  SECTION("that waits") {
+    REQUIRE(j.loop.run_until([&] { return j.loop.clock.sleepers() == 1; }));
+    register_anew();
+    j.loop.poll();
+  }
+  SECTION("that has read the old row, and has yet to hear of it") {
+    // Reads begin in the order in which they came: when the second has, the first is over (were it
+    // not, it would find the new row, which is well too).
+    std::atomic<bool> begun{false};
+    const std::function<Result<int>(soci::session&)> work = [&](soci::session&) -> Result<int> {
+      begun = true;
+      return 0;
+    };
+    const auto reading = [&]() -> Awaitable<void> {
+      const Result<int> got = co_await j.database->read<int>(work);
+      CHECK(got.ok());
+    };
+    const pn::testing::Started other(j.loop, reading());
+    j.loop.poll();
+    while (!begun) std::this_thread::yield();
+    register_anew();
+    REQUIRE(j.loop.run_until([&] { return other.done(); }));
+  }
+  const Poll after(j, node);
+  CHECK(j.loop.run_until([&] { return before.has_task() && after.has_task(); }));
 }
 
 }  // namespace pn::market::testing
