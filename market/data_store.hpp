@@ -55,6 +55,8 @@ std::optional<Upload> find_upload(soci::session& session,
                                   const DomainId& domain,
                                   const UploadId& id,
                                   SystemTime now);
+/// Never makes it shorter.
+void prolong_upload(soci::session& session, const UploadId& id, SystemTime expires);
 void complete_upload(soci::session& session, const UploadId& id, const DataId& item);
 void erase_upload(soci::session& session, const UploadId& id);
 /// Removes expired rows; answers the blobs of those that were never completed.

@@ -33,7 +33,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kUploadLife = 24h;
+constexpr auto kUploadLife = 24h;  // since it was begun, or its last part came
 constexpr std::size_t kBuffer = 256 * 1024;
 constexpr std::uint64_t kJsonLimit = 2 * 1024 * 1024;
 
@@ -214,6 +214,7 @@ DataService::Answer DataService::put_upload_part(http::ServerRequest& request) {
     const auto still = find_upload(session, grant->domain, id, now);
     if (!still || !still->item.empty()) return no_upload();
     put_part(session, id, part);
+    prolong_upload(session, id, now + kUploadLife);
     return true;
   };
   const Result<bool> written = co_await parts_.database.write<bool>(work);
