@@ -4,6 +4,7 @@
 #include "base/deadline.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
+#include "market/job_queries.hpp"
 #include "market/job_spec.hpp"
 #include "market/task_rules.hpp"
 #include "market/tokens.hpp"
@@ -113,6 +114,29 @@ TEST_CASE("jobs service: a job and a receipt are on the disk before they are ans
   receipt.success = true;
   CHECK(j.loop.run(j.service.finish(receipt)).ok());
   CHECK(durable() == 2);
+}
+
+TEST_CASE("jobs service: a page of jobs ends before clients would stop to read it",
+          "[market][jobs][mt]") {
+  Jobs j;
+  JobSpec spec = j.spec("/a/v1");
+  spec.meta = R"({"text":")" + std::string(60'000, 'x') + R"("})";
+  for (int i = 0; i < 20; ++i) j.submit(spec);
+  JobQuery query;
+  query.domain = j.first.domain;
+  const std::function<Result<JobPage>(soci::session&)> work =
+      [&](soci::session& session) -> Result<JobPage> { return list_jobs(session, query); };
+  const Result<JobPage> newest = j.loop.run(j.database->read<JobPage>(work));
+  REQUIRE(newest.ok());
+  CHECK(newest->items.size() == 17);  // of 60,011 bytes each
+  REQUIRE(newest->next);
+  CHECK(*newest->next == newest->items.back().job.seq);
+  query.before = *newest->next;
+  const Result<JobPage> oldest = j.loop.run(j.database->read<JobPage>(work));
+  REQUIRE(oldest.ok());
+  CHECK(oldest->items.size() == 3);
+  CHECK_FALSE(oldest->next);
+  CHECK(oldest->items.front().job.seq == *newest->next - 1);
 }
 
 TEST_CASE("jobs service: a poll from before a registration hides no task from the one after it",
