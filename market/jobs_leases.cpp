@@ -50,8 +50,9 @@ Awaitable<Result<HeartbeatAnswer>> JobsService::heartbeat(HeartbeatReport report
     if (!beat->cancel) {
       wants_token = now + settings.task_token_ttl / 2 > task->token_expires;
       if (wants_token) task->token_expires = now + settings.task_token_ttl;
-      if (report.progress) {
-        task->progress = report.progress->size() <= kProgressLimit ? *report.progress : "{}";
+      // One that is too long is passed over: the last good one says more than none.
+      if (report.progress && report.progress->size() <= kProgressLimit) {
+        task->progress = *report.progress;
       }
       if (!report.events.empty()) task->events = keep_events(task->events, report.events);
       store_.save_beat(s, *task, now);

@@ -116,6 +116,25 @@ TEST_CASE("jobs service: a job and a receipt are on the disk before they are ans
   CHECK(durable() == 2);
 }
 
+TEST_CASE("jobs service: progress that is too long leaves what was stored", "[market][jobs][mt]") {
+  Jobs j;
+  const NodeId node = j.put("n", R"(["/a/v1"])");
+  j.submit(j.spec("/a/v1"));
+  const std::optional<Lease> lease = j.claim(node);
+  REQUIRE(lease);
+  HeartbeatReport beat;
+  beat.task = lease->row.task.id;
+  beat.who = Reporter{.node = node, .lease = lease->row.task.state.lease};
+  const auto stored = [&](const std::string& progress) {
+    beat.progress = progress;
+    const Result<HeartbeatAnswer> answer = j.loop.run(j.service.heartbeat(beat));
+    return answer.ok() ? answer->task.progress : "refused";
+  };
+  CHECK(stored(R"({"done":1})") == R"({"done":1})");
+  CHECK(stored(R"({"text":")" + std::string(70'000, 'x') + R"("})") == R"({"done":1})");
+  CHECK(stored(R"({"done":2})") == R"({"done":2})");
+}
+
 TEST_CASE("jobs service: a page of jobs ends before clients would stop to read it",
           "[market][jobs][mt]") {
   Jobs j;
