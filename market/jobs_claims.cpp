@@ -27,7 +27,8 @@
 
 namespace pn::market {
 
-Awaitable<void> JobsService::reload_classes() {
+Awaitable<void> JobsService::reload_classes(Idle idle) {
+  const std::uint64_t reading = ++class_readings_;
   const std::function<Result<std::vector<TaskClass>>(soci::session&)> work =
       [](soci::session& s) -> Result<std::vector<TaskClass>> { return list_task_classes(s); };
   auto classes = co_await context_.database.read<std::vector<TaskClass>>(work);
@@ -37,8 +38,10 @@ Awaitable<void> JobsService::reload_classes() {
     context_.logger.error("classes.failed", {log::field(classes.error())});
     co_return;
   }
-  const bool grown = classes_.learn(std::move(*classes));
+  const bool grown = classes_.learn(*classes);
   if (grown) queue_.wake_all();  // who waits does not know the new ones yet
+  // A reading that began after this one may know of a job that this one does not.
+  if (idle == Idle::drop && reading == class_readings_) classes_.keep_only(*classes);
 }
 
 void JobsService::forget_node(const NodeId& node) {

@@ -196,9 +196,12 @@ bool JobsService::expire_now(soci::session& session,
 }
 
 Awaitable<Result<int>> JobsService::sweep() {
-  if (std::exchange(classes_behind_, false)) co_await reload_classes();
   constexpr int kAtOnce = 500;
-  constexpr int kPurgeEvery = 60;
+  constexpr int kTidyEvery = 60;
+  const bool tidies = ++sweeps_ % kTidyEvery == 0;
+  const Idle idle = tidies ? Idle::drop : Idle::keep;
+  const bool behind = std::exchange(classes_behind_, false);
+  if (behind || tidies) co_await reload_classes(idle);
   const SystemTime now = context_.clock.system_now();
   const std::function<Result<std::vector<TaskId>>(soci::session&)> looking =
       [&](soci::session& s) -> Result<std::vector<TaskId>> {
@@ -206,7 +209,7 @@ Awaitable<Result<int>> JobsService::sweep() {
   };
   const auto found = co_await context_.database.read<std::vector<TaskId>>(looking);
   if (!found.ok()) co_return found.error();
-  const bool purge = std::exchange(purging_, false) || ++sweeps_ % kPurgeEvery == 0;
+  const bool purge = std::exchange(purging_, false) || tidies;
   if (found->empty() && !purge) co_return 0;
 
   std::vector<std::string> attempt_ids;

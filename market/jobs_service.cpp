@@ -71,7 +71,7 @@ Result<void> JobsService::start() {
   auto classes = context_.database.write_now<std::vector<TaskClass>>(
       [](soci::session& s) -> Result<std::vector<TaskClass>> { return list_task_classes(s); });
   if (!classes.ok()) return std::move(classes).error();
-  classes_.learn(std::move(*classes));
+  classes_.learn(*classes);
   return {};
 }
 
@@ -117,7 +117,7 @@ Awaitable<Result<JobId>> JobsService::submit(TokenClaims who,
   context_.logger.info("job.submitted",
                        {{"job", *id}, {"label", spec.label}, {"tasks", spec.tasks.size()}});
   // Any job may bring classes that nobody asked for before; to look is one small read.
-  co_await reload_classes();
+  co_await reload_classes(Idle::keep);
   queue_.announce(ready);
   co_return id;
 }

@@ -12,6 +12,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -156,6 +157,34 @@ TEST_CASE("jobs service: a page of jobs ends before clients would stop to read i
   CHECK(oldest->items.size() == 3);
   CHECK_FALSE(oldest->next);
   CHECK(oldest->items.front().job.seq == *newest->next - 1);
+}
+
+TEST_CASE("jobs service: claims look at no class for long whose tasks have all ended",
+          "[market][jobs][mt]") {
+  Jobs j;
+  j.submit(j.spec("/a/v1"));
+  const auto tidy = [&] {
+    for (int sweeps = 0; sweeps < 60; ++sweeps) REQUIRE(j.loop.run(j.service.sweep()).ok());
+  };
+  // A claim that looks is a write; one that has no class to look at is none.
+  const auto looks = [&](const std::string& name) {
+    const NodeId node = j.put(name, R"(["/a/v1"])");
+    const std::uint64_t before = j.database->commits();
+    const bool found = j.claim(node).has_value();
+    CHECK_FALSE(found);
+    return j.database->commits() > before;
+  };
+  tidy();
+  const std::optional<Lease> lease = j.claim(j.put("n", R"(["/a/v1"])"));
+  REQUIRE(lease);
+  tidy();
+  CHECK(looks("while it runs"));
+  REQUIRE(j.loop.run(j.service.cancel(j.first.domain, lease->row.task.job_id)).ok());
+  CHECK(looks("just after it"));
+  tidy();
+  CHECK_FALSE(looks("later"));
+  j.submit(j.spec("/a/v1"));
+  CHECK(j.claim(NodeId("later")));
 }
 
 TEST_CASE("jobs service: a poll from before a registration hides no task from the one after it",
