@@ -36,6 +36,8 @@ http::ServerResponse not_implemented_answer(std::string_view what);
 
 /// The most that is read of somebody who has shown nothing yet: it costs us to parse.
 constexpr std::uint64_t kSmallBody = std::uint64_t{16} * 1024;
+/// A job of ten thousand tasks with their inputs, a receipt with as many artifacts.
+constexpr std::uint64_t kLargeBody = std::uint64_t{16} * 1024 * 1024;
 
 /// The JSON object of a request's body of at most 2 MiB, the wire's limit; an absent body is an
 /// empty object. Kind `rejected`: too large, no JSON, no object.

@@ -183,6 +183,8 @@ DataService::Answer DataService::remove(http::ServerRequest& request) {
   const DataId id(request.params.at("id"));
   const std::function<Result<BlobId>(soci::session&)> work =
       [&](soci::session& session) -> Result<BlobId> {
+    Result<void> held = check_lease(session, *grant);
+    if (!held) return std::move(held).error();
     const std::optional<DataItem> item = find_item(session, grant->domain, id);
     if (!item) return no_item();
     erase_item(session, id);

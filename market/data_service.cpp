@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -100,6 +101,8 @@ Awaitable<void> DataService::remove_unknown_blobs() {
         [&](soci::session& session) -> Result<std::vector<BlobId>> {
       return unknown_blobs(session, *there);
     };
+    // What gets its record after the snapshot of the read is no longer loose when that is back.
+    const std::set<BlobId> loose_before = loose_;
     const Result<std::vector<BlobId>> unknown =
         co_await parts_.database.read<std::vector<BlobId>>(work);
     if (!unknown) {
@@ -107,7 +110,7 @@ Awaitable<void> DataService::remove_unknown_blobs() {
       co_return;
     }
     for (const BlobId& blob : *unknown) {
-      if (loose_.contains(blob)) continue;
+      if (loose_before.contains(blob) || loose_.contains(blob)) continue;
       parts_.blobs.discard(blob);
       ++count;
     }

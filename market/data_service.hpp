@@ -80,12 +80,14 @@ class DataService final {
                                                    Write write);
   Answer store(http::ServerRequest& request, Write write);
   Answer begin_upload(http::ServerRequest& request, DomainId domain);
-  Answer finish_upload(http::ServerRequest& request, DomainId domain, UploadId id);
+  Answer finish_upload(http::ServerRequest& request, DomainGrant grant, UploadId id);
   Awaitable<Result<Upload>> upload_of(DomainId domain, UploadId id);
   Awaitable<Result<StoredBlob>> receive_part(http::ServerRequest& request,
                                              BlobWriter& writer,
                                              std::uint64_t limit);
-  Awaitable<Result<DataItem>> record_upload(const Upload& upload, const StoredBlob& blob);
+  Awaitable<Result<DataItem>> record_upload(const DomainGrant& grant,
+                                            const Upload& upload,
+                                            const StoredBlob& blob);
   [[nodiscard]] bool is_busy(const UploadId& id) const;
 
   DataParts parts_;

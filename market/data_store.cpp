@@ -4,6 +4,7 @@
 #include "market/blob_store.hpp"
 #include "market/data_types.hpp"
 #include "market/sql_values.hpp"
+#include "market/tokens.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -145,6 +146,17 @@ std::vector<DataItem> list_items(soci::session& session,
   }
   where += " AND seq > :s ORDER BY seq LIMIT :l";
   return query_items(session, where, texts, {after_seq, limit});
+}
+
+Result<void> check_lease(soci::session& session, const DomainGrant& grant) {
+  if (grant.lease.empty()) return {};
+  int holds = 0;
+  session << "SELECT EXISTS(SELECT 1 FROM tasks WHERE id = :t AND lease_id = :l)",
+      use(grant.task.str()), use(grant.lease.str()), into(holds);
+  if (holds != 0) return {};
+  return Error(ErrorKind::unauthorized,
+               "lease_over",
+               "the token is of a lease that ended, and the task has another one since");
 }
 
 Result<void> check_domain(soci::session& session, const DomainId& domain) {

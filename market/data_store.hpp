@@ -1,6 +1,7 @@
 #pragma once
 
 #include "market/data_types.hpp"
+#include "market/tokens.hpp"
 
 #include <optional>
 #include <vector>
@@ -31,6 +32,11 @@ std::vector<DataItem> list_items(soci::session& session,
                                  std::int64_t after_seq,
                                  int limit);
 
+/// For a task token that outlives its lease: kind `unauthorized`, code "lease_over", once the task
+/// has another one. Until then a lease that ended, in whatever way, still allows to write: what its
+/// holder made counts, and what it leaves it may remove. Inside each transaction that writes.
+Result<void> check_lease(soci::session& session, const DomainGrant& grant);
+
 /// For a grant that outlives its domain: kind `not_found`, code "domain_missing".
 Result<void> check_domain(soci::session& session, const DomainId& domain);
 /// Kind `rejected`, code "name_taken"; `not_found`, "domain_missing".
@@ -49,6 +55,8 @@ std::optional<Upload> find_upload(soci::session& session,
                                   const DomainId& domain,
                                   const UploadId& id,
                                   SystemTime now);
+/// Never makes it shorter.
+void prolong_upload(soci::session& session, const UploadId& id, SystemTime expires);
 void complete_upload(soci::session& session, const UploadId& id, const DataId& item);
 void erase_upload(soci::session& session, const UploadId& id);
 /// Removes expired rows; answers the blobs of those that were never completed.

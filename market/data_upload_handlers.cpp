@@ -33,7 +33,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kUploadLife = 24h;
+constexpr auto kUploadLife = 24h;  // since it was begun, or its last part came
 constexpr std::size_t kBuffer = 256 * 1024;
 constexpr std::uint64_t kJsonLimit = 2 * 1024 * 1024;
 
@@ -107,7 +107,7 @@ DataService::Answer DataService::post_upload(http::ServerRequest& request) {
     co_return Error(
         ErrorKind::rejected, "upload_id", "the query needs \"uploads\" or \"uploadId\"");
   }
-  Result<http::ServerResponse> done = co_await finish_upload(request, grant->domain, id);
+  Result<http::ServerResponse> done = co_await finish_upload(request, *grant, id);
   co_return done;
 }
 
@@ -214,6 +214,7 @@ DataService::Answer DataService::put_upload_part(http::ServerRequest& request) {
     const auto still = find_upload(session, grant->domain, id, now);
     if (!still || !still->item.empty()) return no_upload();
     put_part(session, id, part);
+    prolong_upload(session, id, now + kUploadLife);
     return true;
   };
   const Result<bool> written = co_await parts_.database.write<bool>(work);
@@ -253,17 +254,17 @@ Awaitable<Result<StoredBlob>> DataService::receive_part(http::ServerRequest& req
 }
 
 DataService::Answer DataService::finish_upload(http::ServerRequest& request,
-                                               DomainId domain,
+                                               DomainGrant grant,
                                                UploadId id) {
   const Result<Json> body = co_await read_json(request, kJsonLimit);
   if (!body) co_return body.error();
   if (is_busy(id)) co_return busy("the upload is being written to; complete it after that");
   const Marked<std::set<UploadId>> mark(completing_, id);
 
-  const Result<Upload> upload = co_await upload_of(domain, id);
+  const Result<Upload> upload = co_await upload_of(grant.domain, id);
   if (!upload) co_return upload.error();
   if (!upload->item.empty()) {  // the answer was lost: it is given again
-    const Result<DataItem> item = co_await item_of(domain, upload->item);
+    const Result<DataItem> item = co_await item_of(grant.domain, upload->item);
     if (!item) co_return item.error();
     co_return json_answer(200, metadata_json(*item));
   }
@@ -280,18 +281,21 @@ DataService::Answer DataService::finish_upload(http::ServerRequest& request,
   if (!size) co_return size.error();
   const Result<StoredBlob> blob = co_await parts_.blobs.complete(upload->blob, *size);
   if (!blob) co_return blob.error();
-  const Result<DataItem> item = co_await record_upload(*upload, *blob);
+  const Result<DataItem> item = co_await record_upload(grant, *upload, *blob);
   if (!item) co_return item.error();
   co_return json_answer(200, metadata_json(*item));
 }
 
-Awaitable<Result<DataItem>> DataService::record_upload(const Upload& upload,
+Awaitable<Result<DataItem>> DataService::record_upload(const DomainGrant& grant,
+                                                       const Upload& upload,
                                                        const StoredBlob& blob) {
   const DataId new_id(make_uuid(parts_.rng));
   const SystemTime now = parts_.clock.system_now();
   BlobId replaced;
   const std::function<Result<DataItem>(soci::session&)> work =
       [&](soci::session& session) -> Result<DataItem> {
+    Result<void> held = check_lease(session, grant);
+    if (!held) return std::move(held).error();
     if (!find_upload(session, upload.domain, upload.id, now)) return no_upload();
     DataItem item;
     item.id = new_id;

@@ -248,7 +248,11 @@ DataService::Answer DataService::store(http::ServerRequest& request, Write write
     }
   }
   const std::function<Result<std::vector<DataItem>>(soci::session&)> work =
-      [&](soci::session& session) { return recording.run(session); };
+      [&](soci::session& session) -> Result<std::vector<DataItem>> {
+    Result<void> held = check_lease(session, *grant);
+    if (!held) return std::move(held).error();
+    return recording.run(session);
+  };
   // The bytes that an update replaces go at once, so its record must not be lost after them.
   const Durable durable = write == Write::update ? Durable::yes : Durable::no;
   const Result<std::vector<DataItem>> items =

@@ -28,8 +28,9 @@ enum class Synchronous {
   full     ///< every answer waits for the disk
 };
 
-/// Whether a write's answer waits for the disk whatever Synchronous says: for a record whose
-/// predecessor's bytes are removed as soon as it stands.
+/// Whether a write's answer waits for the disk whatever Synchronous says: for what its sender
+/// forgets with the answer (a job, a receipt), and for a record whose predecessor's bytes are
+/// removed as soon as it stands.
 enum class Durable { no, yes };
 
 /// The market's SQLite file (WAL), through SOCI.

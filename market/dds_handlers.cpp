@@ -92,6 +92,20 @@ Result<RegistrationRequest> parse_registration(const Json& json) {
   return out;
 }
 
+struct Registered {
+  NodeId id;
+  bool changed = false;  ///< what tasks ask of it: not so for a new node
+};
+
+Registered put_registered(soci::session& session, const NodeRow& row) {
+  const auto known = find_node(session, row.wallet);
+  Registered out;
+  out.changed =
+      known && (known->capabilities != row.capabilities || known->attributes != row.attributes);
+  out.id = put_node(session, row);
+  return out;
+}
+
 Json node_json(const NodeRow& node) {
   return {{"id", node.id.str()},
           {"wallet", node.wallet.str()},
@@ -242,8 +256,8 @@ Answer DdsHandlers::register_wallet(http::ServerRequest& request) {
   row.attributes = wanted->attributes;
   row.created = now;
   row.updated = now;
-  const std::function<Result<NodeId>(soci::session&)> work =
-      [&](soci::session& s) -> Result<NodeId> {
+  const std::function<Result<Registered>(soci::session&)> work =
+      [&](soci::session& s) -> Result<Registered> {
     const Result<void> nonce = use_nonce(s, *parsed, now);
     if (!nonce.ok()) return nonce.error();
     const auto secret = find_bootstrap(s, "registration");
@@ -252,20 +266,20 @@ Answer DdsHandlers::register_wallet(http::ServerRequest& request) {
                    "registration_refused",
                    "the registration credentials are wrong; ask the market's host for REG_SECRET");
     }
-    return put_node(s, row);
+    return put_registered(s, row);
   };
-  const Result<NodeId> id = co_await context_.database.write<NodeId>(work);
-  if (!id.ok()) {
-    if (!is_host_fault(id.error())) {
+  const Result<Registered> node = co_await context_.database.write<Registered>(work);
+  if (!node.ok()) {
+    if (!is_host_fault(node.error())) {
       context_.logger.warn("registration.refused",
-                           {{"wallet", row.wallet}, log::field(id.error())});
+                           {{"wallet", row.wallet}, log::field(node.error())});
     }
-    co_return id.error();
+    co_return node.error();
   }
-  if (registered) registered(*id);
+  if (node->changed && node_changed) node_changed(node->id);
   context_.logger.info("node.registered",
-                       {{"node", *id}, {"wallet", row.wallet}, {"version", row.version}});
-  const Json answer{{"id", id->str()}, {"wallet", row.wallet.str()}};
+                       {{"node", node->id}, {"wallet", row.wallet}, {"version", row.version}});
+  const Json answer{{"id", node->id.str()}, {"wallet", row.wallet.str()}};
   co_return json_answer(200, answer);
 }
 

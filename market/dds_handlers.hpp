@@ -23,8 +23,9 @@ class DdsHandlers final {
   /// The routes borrow this.
   void add_routes(http::Router& router);
 
-  /// Called when a node has registered, perhaps with other capabilities than before.
-  std::function<void(const NodeId&)> registered;
+  /// Called when a node that was known has registered with other capabilities or attributes: what
+  /// was read of it is outdated. A new one waits for nothing yet.
+  std::function<void(const NodeId&)> node_changed;
 
  private:
   Answer siwe_request(http::ServerRequest& request);

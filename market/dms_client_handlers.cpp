@@ -18,7 +18,6 @@
 #include "market/tokens.hpp"
 
 #include <charconv>
-#include <cstdint>
 #include <functional>
 #include <string>
 #include <system_error>
@@ -30,9 +29,6 @@
 
 namespace pn::market {
 namespace {
-
-/// Ten thousand tasks with their inputs.
-constexpr std::uint64_t kSpecLimit = std::uint64_t{16} * 1024 * 1024;
 
 Error in_query(std::string detail) { return {ErrorKind::rejected, "query", std::move(detail)}; }
 
@@ -116,7 +112,7 @@ void DmsClientHandlers::add_routes(http::Router& router) {
 }
 
 Awaitable<Result<JobSpec>> DmsClientHandlers::read_spec(http::ServerRequest& request) {
-  Result<Json> json = co_await read_json(request, kSpecLimit);
+  Result<Json> json = co_await read_json(request, kLargeBody);
   if (!json.ok()) co_return std::move(json).error();
   co_return parse_job_spec(*json);
 }

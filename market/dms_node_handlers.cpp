@@ -119,7 +119,8 @@ Answer DmsNodeHandlers::fail(http::ServerRequest& request) {
 }
 
 Answer DmsNodeHandlers::finish(http::ServerRequest& request, NodeId node, bool success) {
-  Result<Json> json = co_await read_json(request);
+  // A 413 would be final: the node's work would be lost for a long list of what it made.
+  Result<Json> json = co_await read_json(request, kLargeBody);
   if (!json.ok()) co_return json.error();
   Result<ReceiptReport> report = success ? parse_complete(*json) : parse_fail(*json);
   if (!report.ok()) co_return report.error();

@@ -195,7 +195,10 @@ std::vector<TaskClass> list_task_classes(soci::session& session) {
   long long id = 0;
   std::string capability, filters, organization;
   soci::statement rows =
-      (session.prepare << "SELECT id, capability, filters, organization_id FROM task_classes",
+      (session.prepare
+           << "SELECT c.id, c.capability, c.filters, c.organization_id"
+              " FROM task_classes c WHERE EXISTS(SELECT 1 FROM tasks t"
+              " WHERE t.class_id = c.id AND t.status IN ('queued', 'leased', 'running'))",
        into(id),
        into(capability),
        into(filters),

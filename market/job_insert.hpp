@@ -31,7 +31,7 @@ struct NewJob {
 /// Answers what can be claimed at once.
 std::vector<Ready> insert_job(soci::session& session, const NewJob& job);
 
-/// All that tasks ever asked of nodes.
+/// What the tasks that have not ended ask of nodes.
 std::vector<TaskClass> list_task_classes(soci::session& session);
 
 }  // namespace pn::market

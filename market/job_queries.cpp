@@ -58,6 +58,9 @@ struct JobFields {
   }
 };
 
+/// Of a page: clients read 2 MiB of an answer, and no job's meta is above 64 KiB.
+constexpr std::size_t kPageMeta = std::size_t{1024} * 1024;
+
 /// " AND EXISTS(...)" for jobs with a task of a capability that follows as a parameter.
 std::string capability_condition(const JobQuery& query) {
   if (query.capabilities.empty()) return {};
@@ -98,10 +101,16 @@ JobPage list_jobs(soci::session& session, const JobQuery& query) {
   rows.execute();
 
   JobPage page;
-  while (rows.fetch()) page.items.push_back({fields.row(), {}});
-  if (page.items.size() > static_cast<std::size_t>(query.limit)) {
-    page.items.pop_back();
-    page.next = page.items.back().job.seq;
+  std::size_t meta = 0;
+  while (rows.fetch()) {
+    meta += fields.meta.size();
+    const bool full =
+        page.items.size() == static_cast<std::size_t>(query.limit) || meta > kPageMeta;
+    if (full && !page.items.empty()) {
+      page.next = page.items.back().job.seq;
+      break;
+    }
+    page.items.push_back({fields.row(), {}});
   }
   for (JobItem& item : page.items) item.counts = count_tasks(session, item.job.seq);
   return page;

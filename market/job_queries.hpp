@@ -55,7 +55,7 @@ struct JobPage {
   std::optional<long long> next;
 };
 
-/// Newest first, without deleted ones.
+/// Newest first, without deleted ones: up to `query.limit`, or fewer where their meta is long.
 JobPage list_jobs(soci::session& session, const JobQuery& query);
 
 /// Whether some are pending or running.

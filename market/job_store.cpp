@@ -330,12 +330,15 @@ std::vector<TaskId> JobStore::expired(soci::session& session, SystemTime now, in
 
 JobStore::Released JobStore::release_held(soci::session& session, SystemTime now) {
   Released out;
+  // "> 0" as the index has it: a parameter alone may be anything, and SQLite reads every task.
+  // After the others, since it searches by the first bound.
   const auto release = [&](long long after, long long until) {
     Ready ready;
     {
       soci::statement rows =
           (session.prepare << "SELECT class_id, count(*) FROM tasks WHERE status = 'queued'"
-                              " AND not_before_ms > :a AND not_before_ms <= :u GROUP BY class_id",
+                              " AND not_before_ms > :a AND not_before_ms <= :u"
+                              " AND not_before_ms > 0 GROUP BY class_id",
            use(after),
            use(until),
            into(ready.class_id),
@@ -345,7 +348,7 @@ JobStore::Released JobStore::release_held(soci::session& session, SystemTime now
     }
     if (ready.count == 0) return;
     session << "UPDATE tasks SET not_before_ms = 0 WHERE status = 'queued'"
-               " AND not_before_ms > :a AND not_before_ms <= :u",
+               " AND not_before_ms > :a AND not_before_ms <= :u AND not_before_ms > 0",
         use(after), use(until);
   };
   release(0, to_ms(now));

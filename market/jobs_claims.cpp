@@ -27,7 +27,8 @@
 
 namespace pn::market {
 
-Awaitable<void> JobsService::reload_classes() {
+Awaitable<void> JobsService::reload_classes(Idle idle) {
+  const std::uint64_t reading = ++class_readings_;
   const std::function<Result<std::vector<TaskClass>>(soci::session&)> work =
       [](soci::session& s) -> Result<std::vector<TaskClass>> { return list_task_classes(s); };
   auto classes = co_await context_.database.read<std::vector<TaskClass>>(work);
@@ -37,11 +38,14 @@ Awaitable<void> JobsService::reload_classes() {
     context_.logger.error("classes.failed", {log::field(classes.error())});
     co_return;
   }
-  const bool grown = classes_.learn(std::move(*classes));
+  const bool grown = classes_.learn(*classes);
   if (grown) queue_.wake_all();  // who waits does not know the new ones yet
+  // A reading that began after this one may know of a job that this one does not.
+  if (idle == Idle::drop && reading == class_readings_) classes_.keep_only(*classes);
 }
 
 void JobsService::forget_node(const NodeId& node) {
+  ++forgotten_;
   nodes_.erase(node);
   queue_.wake_all();
 }
@@ -50,6 +54,7 @@ Awaitable<Result<NodeTraits>> JobsService::known_node(NodeId node) {
   if (const auto known = nodes_.find(node); known != nodes_.end()) co_return known->second;
   const std::function<Result<std::optional<NodeRow>>(soci::session&)> work =
       [&](soci::session& s) -> Result<std::optional<NodeRow>> { return find_node(s, node); };
+  const std::uint64_t forgotten = forgotten_;
   const auto row = co_await context_.database.read<std::optional<NodeRow>>(work);
   if (!row.ok()) co_return row.error();
   if (!row->has_value()) {
@@ -62,7 +67,8 @@ Awaitable<Result<NodeTraits>> JobsService::known_node(NodeId node) {
   for (const Json& capability : capabilities) {
     if (capability.is_string()) known.capabilities.push_back(capability.get<std::string>());
   }
-  nodes_[node] = known;
+  // A row that was read while its node registered may be the old one: not for the next to see.
+  if (forgotten == forgotten_) nodes_[node] = known;
   co_return known;
 }
 
@@ -70,12 +76,18 @@ Awaitable<Result<std::optional<Lease>>> JobsService::claim(NodeId node,
                                                            std::optional<Capability> capability,
                                                            Deadline deadline,
                                                            Gone gone) {
-  const Result<NodeTraits> known = co_await known_node(node);
-  if (!known.ok()) co_return known.error();
   const std::string asker = node.str() + (capability ? capability->str() : "");
+  std::vector<long long> classes;
   for (;;) {
+    // Taken before the node is looked up, so that what an outdated one does not find is of an older
+    // stamp: the same key may have registered with other capabilities since, and polls again.
     const std::uint64_t stamp = queue_.stamp();
-    std::vector<long long> classes = classes_.fitting(*known, capability);
+    const Result<NodeTraits> known = co_await known_node(node);
+    if (!known.ok()) {
+      queue_.hand_on(classes);
+      co_return known.error();
+    }
+    classes = classes_.fitting(*known, capability);
     if (!queue_.nothing_new(asker)) {
       if (gone()) {
         queue_.hand_on(classes);  // the wake-up was for one who can use it
@@ -90,8 +102,12 @@ Awaitable<Result<std::optional<Lease>>> JobsService::claim(NodeId node,
         Lease lease;
         lease.row = std::move(**row);
         const TaskRow& task = lease.row.task;
-        lease.token = context_.tokens.mint_task(
-            task.id, node, task.organization, task.domain, context_.settings.task_token_ttl);
+        lease.token = context_.tokens.mint_task(task.id,
+                                                task.state.lease,
+                                                node,
+                                                task.organization,
+                                                task.domain,
+                                                context_.settings.task_token_ttl);
         context_.logger.info("task.leased",
                              {{"task", task.id},
                               {"job", task.job_id},
@@ -106,7 +122,7 @@ Awaitable<Result<std::optional<Lease>>> JobsService::claim(NodeId node,
     // What came while the writer looked is not waited for.
     if (queue_.stamp() != stamp && !deadline.passed(context_.clock)) continue;
     if (deadline.passed(context_.clock)) co_return std::optional<Lease>();
-    const bool woken = co_await queue_.wait(context_.clock, deadline, std::move(classes));
+    const bool woken = co_await queue_.wait(context_.clock, deadline, classes);
     if (!woken) co_return std::optional<Lease>();
   }
 }

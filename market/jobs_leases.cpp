@@ -5,6 +5,7 @@
 #include "base/rng.hpp"
 #include "base/time.hpp"
 #include "market/context.hpp"
+#include "market/database.hpp"
 #include "market/job_store.hpp"
 #include "market/jobs_service.hpp"
 #include "market/settings.hpp"
@@ -49,8 +50,9 @@ Awaitable<Result<HeartbeatAnswer>> JobsService::heartbeat(HeartbeatReport report
     if (!beat->cancel) {
       wants_token = now + settings.task_token_ttl / 2 > task->token_expires;
       if (wants_token) task->token_expires = now + settings.task_token_ttl;
-      if (report.progress) {
-        task->progress = report.progress->size() <= kProgressLimit ? *report.progress : "{}";
+      // One that is too long is passed over: the last good one says more than none.
+      if (report.progress && report.progress->size() <= kProgressLimit) {
+        task->progress = *report.progress;
       }
       if (!report.events.empty()) task->events = keep_events(task->events, report.events);
       store_.save_beat(s, *task, now);
@@ -61,8 +63,12 @@ Awaitable<Result<HeartbeatAnswer>> JobsService::heartbeat(HeartbeatReport report
   Result<HeartbeatAnswer> answer = co_await context_.database.write<HeartbeatAnswer>(work);
   if (answer.ok() && wants_token) {
     const TaskRow& task = answer->task;
-    answer->token = context_.tokens.mint_task(
-        task.id, report.who.node, task.organization, task.domain, settings.task_token_ttl);
+    answer->token = context_.tokens.mint_task(task.id,
+                                              task.state.lease,
+                                              report.who.node,
+                                              task.organization,
+                                              task.domain,
+                                              settings.task_token_ttl);
   }
   co_return answer;
 }
@@ -79,7 +85,8 @@ Awaitable<Result<void>> JobsService::finish(ReceiptReport report) {
       [&](soci::session& s) -> Result<std::optional<Error>> {
     return finish_now(s, report, attempt_id, failed, effects);
   };
-  const auto refusal = co_await context_.database.write<std::optional<Error>>(work);
+  // Its node forgets the outcome once it is answered.
+  const auto refusal = co_await context_.database.write<std::optional<Error>>(work, Durable::yes);
   if (!refusal.ok()) co_return refusal.error();
   const char* const outcome = report.success ? "completed" : "failed";
   if (refusal->has_value()) {
@@ -189,9 +196,12 @@ bool JobsService::expire_now(soci::session& session,
 }
 
 Awaitable<Result<int>> JobsService::sweep() {
-  if (std::exchange(classes_behind_, false)) co_await reload_classes();
   constexpr int kAtOnce = 500;
-  constexpr int kPurgeEvery = 60;
+  constexpr int kTidyEvery = 60;
+  const bool tidies = ++sweeps_ % kTidyEvery == 0;
+  const Idle idle = tidies ? Idle::drop : Idle::keep;
+  const bool behind = std::exchange(classes_behind_, false);
+  if (behind || tidies) co_await reload_classes(idle);
   const SystemTime now = context_.clock.system_now();
   const std::function<Result<std::vector<TaskId>>(soci::session&)> looking =
       [&](soci::session& s) -> Result<std::vector<TaskId>> {
@@ -199,7 +209,7 @@ Awaitable<Result<int>> JobsService::sweep() {
   };
   const auto found = co_await context_.database.read<std::vector<TaskId>>(looking);
   if (!found.ok()) co_return found.error();
-  const bool purge = std::exchange(purging_, false) || ++sweeps_ % kPurgeEvery == 0;
+  const bool purge = std::exchange(purging_, false) || tidies;
   if (found->empty() && !purge) co_return 0;
 
   std::vector<std::string> attempt_ids;

@@ -8,6 +8,7 @@
 #include "base/rng.hpp"
 #include "base/time.hpp"
 #include "market/context.hpp"
+#include "market/database.hpp"
 #include "market/identity_store.hpp"
 #include "market/job_graph.hpp"
 #include "market/job_insert.hpp"
@@ -70,7 +71,7 @@ Result<void> JobsService::start() {
   auto classes = context_.database.write_now<std::vector<TaskClass>>(
       [](soci::session& s) -> Result<std::vector<TaskClass>> { return list_task_classes(s); });
   if (!classes.ok()) return std::move(classes).error();
-  classes_.learn(std::move(*classes));
+  classes_.learn(*classes);
   return {};
 }
 
@@ -110,12 +111,13 @@ Awaitable<Result<JobId>> JobsService::submit(TokenClaims who,
     ready = insert_job(s, job);
     return job.id;
   };
-  Result<JobId> id = co_await context_.database.write<JobId>(work);
+  // Who is answered does not submit it again.
+  Result<JobId> id = co_await context_.database.write<JobId>(work, Durable::yes);
   if (!id.ok() || *id != job.id) co_return id;
   context_.logger.info("job.submitted",
                        {{"job", *id}, {"label", spec.label}, {"tasks", spec.tasks.size()}});
   // Any job may bring classes that nobody asked for before; to look is one small read.
-  co_await reload_classes();
+  co_await reload_classes(Idle::keep);
   queue_.announce(ready);
   co_return id;
 }

@@ -12,6 +12,7 @@
 #include "market/job_store.hpp"
 #include "market/task_classes.hpp"
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -104,7 +105,10 @@ class JobsService final {
   Awaitable<Result<NodeTraits>> known_node(NodeId node);
   Awaitable<Result<std::optional<ClaimedRow>>> claim_once(NodeId node,
                                                           std::vector<long long> classes);
-  Awaitable<void> reload_classes();
+  /// What becomes of classes without open tasks. To drop them with each job would have a job of one
+  /// kind after another wake all who wait.
+  enum class Idle { keep, drop };
+  Awaitable<void> reload_classes(Idle idle);
 
   void announce(const Effects& effects);
   // jobs_retries.cpp
@@ -133,8 +137,10 @@ class JobsService final {
   MarketContext& context_;
   ClaimQueue queue_;
   TaskClasses classes_;
-  bool classes_behind_ = false;  ///< the last look failed: the sweep looks again
+  bool classes_behind_ = false;       ///< the last look failed: the sweep looks again
+  std::uint64_t class_readings_ = 0;  ///< begun so far
   std::unordered_map<NodeId, NodeTraits> nodes_;
+  std::uint64_t forgotten_ = 0;        ///< how often nodes registered anew
   Deadline release_at_{SteadyTime{}};  ///< the first look is made at the start
   Event sooner_;                       ///< release_at_ is earlier than it was
   int sweeps_ = 0;

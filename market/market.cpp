@@ -81,7 +81,7 @@ struct Market::Impl {
         clients(context, jobs),
         sweep(context, jobs),
         nursery(std::move(executor)) {
-    dds.registered = [this](const NodeId& node) { jobs.forget_node(node); };
+    dds.node_changed = [this](const NodeId& node) { jobs.forget_node(node); };
   }
 
   Result<void> open_blobs() {

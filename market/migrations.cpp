@@ -25,6 +25,7 @@ constexpr std::array kMigrations{
     Migration{.number = 2, .name = "jobs", .sql = kJobSchema},
     Migration{.number = 3, .name = "data", .sql = kDataSchema},
     Migration{.number = 4, .name = "retries", .sql = kRetrySchema},
+    Migration{.number = 5, .name = "open tasks", .sql = kOpenTasksSchema},
 };
 
 }  // namespace

@@ -113,4 +113,9 @@ CREATE INDEX tasks_ready ON tasks(class_id, priority DESC, seq)
 CREATE INDEX tasks_held ON tasks(not_before_ms) WHERE status = 'queued' AND not_before_ms > 0;
 )sql";
 
+inline constexpr std::string_view kOpenTasksSchema = R"sql(
+-- Whether a class has tasks that have not ended: classes stay for ever, claims look at these only.
+CREATE INDEX tasks_open ON tasks(class_id) WHERE status IN ('queued', 'leased', 'running');
+)sql";
+
 }  // namespace pn::market

@@ -44,7 +44,9 @@ constexpr std::array kSettings{
         .fallback = "normal",
         .allowed = "normal or full",
         .secret = false,
-        .purpose = "full: every answer waits for the disk, so that a power cut loses nothing"},
+        .purpose =
+            "normal: submissions and receipts wait for the disk; full: every answer, so that "
+            "a power cut loses nothing"},
     MarketSetting{.name = "MARKET_BOOTSTRAP_REG_SECRET",
                   .fallback = "made up",
                   .allowed = kPrintable,

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -29,22 +28,27 @@ bool attributes_match(const std::string& filters, const std::string& attributes)
 
 }  // namespace
 
-bool TaskClasses::learn(std::vector<TaskClass> read) {
-  if (read.size() <= all_.size()) return false;
-  all_ = std::move(read);
-  return true;
+bool TaskClasses::learn(const std::vector<TaskClass>& read) {
+  bool grown = false;
+  for (const TaskClass& c : read) grown = known_.try_emplace(c.id, c).second || grown;
+  return grown;
+}
+
+void TaskClasses::keep_only(const std::vector<TaskClass>& read) {
+  known_.clear();
+  learn(read);
 }
 
 std::vector<long long> TaskClasses::fitting(const NodeTraits& node,
                                             const std::optional<Capability>& only) const {
   std::vector<long long> out;
-  for (const TaskClass& c : all_) {
+  for (const auto& [id, c] : known_) {
     if (only && *only != c.capability) continue;
     if (std::ranges::find(node.capabilities, c.capability.str()) == node.capabilities.end()) {
       continue;
     }
     if (!c.organization.empty() && c.organization != node.organization) continue;
-    if (attributes_match(c.filters, node.attributes)) out.push_back(c.id);
+    if (attributes_match(c.filters, node.attributes)) out.push_back(id);
   }
   return out;
 }

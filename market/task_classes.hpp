@@ -3,6 +3,7 @@
 #include "base/ids.hpp"
 #include "market/tokens.hpp"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,19 +25,22 @@ struct NodeTraits {
   std::string attributes;  ///< JSON object
 };
 
-/// All task classes that a market has seen: they are only ever added.
+/// The task classes that claims look at: all that have open tasks, and some that had.
 class TaskClasses final {
  public:
-  /// Takes a newer reading of them; true when there are more than before. Readings may come in
-  /// another order than they were made: a shorter one is older.
-  bool learn(std::vector<TaskClass> read);
+  /// Adds those of a reading; true when some are new. Readings may come in another order than they
+  /// were made.
+  bool learn(const std::vector<TaskClass>& read);
+  /// Forgets those that are not in a reading. Not for one since whose beginning another has begun:
+  /// that may have brought the classes of later jobs.
+  void keep_only(const std::vector<TaskClass>& read);
 
   /// The classes whose tasks this node can do, `only` those of one capability where that is given.
   [[nodiscard]] std::vector<long long> fitting(const NodeTraits& node,
                                                const std::optional<Capability>& only) const;
 
  private:
-  std::vector<TaskClass> all_;
+  std::map<long long, TaskClass> known_;  ///< by id
 };
 
 }  // namespace pn::market

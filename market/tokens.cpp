@@ -47,6 +47,7 @@ Result<TokenClaims> claims_of(const Json& json) {
   out.organization = OrganizationId(fields.string("org").value_or(""));
   out.domain = DomainId(fields.string("domain_id").value_or(""));
   out.task = TaskId(fields.string("task_id").value_or(""));
+  out.lease = LeaseId(fields.string("lease_id").value_or(""));
   out.credentials = fields.string("cred").value_or("");
   out.scopes = fields.strings("scopes").value_or(std::vector<std::string>());
   out.expires = SystemTime(std::chrono::seconds(fields.need_integer("exp")));
@@ -93,6 +94,7 @@ MintedToken Tokens::mint(const TokenClaims& claims, std::chrono::seconds ttl) {
   }
   if (!claims.credentials.empty()) json["cred"] = claims.credentials;
   if (!claims.task.empty()) json["task_id"] = claims.task.str();
+  if (!claims.lease.empty()) json["lease_id"] = claims.lease.str();
   return {.text = key_.sign(dump_json(json)), .expires = SystemTime(expires)};
 }
 
@@ -107,6 +109,7 @@ MintedToken Tokens::mint_node(const NodeId& node,
 }
 
 MintedToken Tokens::mint_task(const TaskId& task,
+                              const LeaseId& lease,
                               const NodeId& node,
                               const OrganizationId& organization,
                               const DomainId& domain,
@@ -117,6 +120,7 @@ MintedToken Tokens::mint_task(const TaskId& task,
   claims.organization = organization;
   claims.domain = domain;
   claims.task = task;
+  claims.lease = lease;
   claims.scopes = {"domain-data:rw"};
   return mint(claims, ttl);
 }
@@ -150,6 +154,7 @@ MintedToken Tokens::mint_grant(const TokenClaims& account,
   TokenClaims claims = account;
   claims.domain = domain;
   claims.task = TaskId();
+  claims.lease = LeaseId();
   claims.scopes = {"domain:rw", "domain-data:rw"};
   return mint(claims, ttl);
 }
@@ -200,6 +205,7 @@ Result<DomainGrant> Tokens::domain_grant(std::string_view token,
   grant.organization = claims->organization;
   grant.subject = claims->subject;
   grant.task = claims->task;
+  grant.lease = claims->lease;
   grant.scopes = std::move(claims->scopes);
   return grant;
 }

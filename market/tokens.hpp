@@ -35,6 +35,7 @@ struct TokenClaims {
   OrganizationId organization;
   DomainId domain;  ///< empty: not bound to a domain
   TaskId task;      ///< of a task token
+  LeaseId lease;    ///< that the task had; empty also in tokens of older markets
   std::vector<std::string> scopes;
   std::string credentials;  ///< of a refresh token: a mark of those it came from
   SystemTime expires{};
@@ -56,7 +57,8 @@ struct DomainGrant {
   DomainId domain;
   OrganizationId organization;
   std::string subject;
-  TaskId task;  ///< empty for a client's grant
+  TaskId task;    ///< empty for a client's grant
+  LeaseId lease;  ///< writes need the task to have it still (check_lease); empty: they do not
   std::vector<std::string> scopes;
 };
 
@@ -76,6 +78,7 @@ class Tokens final {
                                       const OrganizationId& organization,
                                       std::chrono::seconds ttl);
   [[nodiscard]] MintedToken mint_task(const TaskId& task,
+                                      const LeaseId& lease,
                                       const NodeId& node,
                                       const OrganizationId& organization,
                                       const DomainId& domain,

@@ -66,6 +66,12 @@ std::optional<Upload> find_upload(soci::session& session,
   return out;
 }
 
+void prolong_upload(soci::session& session, const UploadId& id, SystemTime expires) {
+  const long long expires_ms = to_ms(expires);
+  session << "UPDATE uploads SET expires_ms = max(expires_ms, :e) WHERE id = :i", use(expires_ms),
+      use(id.str());
+}
+
 void complete_upload(soci::session& session, const UploadId& id, const DataId& item) {
   session << "UPDATE uploads SET item_id = :x WHERE id = :i", use(item.str()), use(id.str());
   session << "DELETE FROM upload_parts WHERE upload_id = :i", use(id.str());

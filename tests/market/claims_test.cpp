@@ -156,6 +156,27 @@ TEST_CASE("jobs: a task that could not be leased is refused when it is submitted
   CHECK_THAT(refused.json.dump(), Catch::Contains("1 MiB"));
 }
 
+TEST_CASE("jobs: a receipt may list twenty thousand artifacts", "[market][jobs][mt]") {
+  MarketFixture m;
+  const std::string grant = m.grant();
+  const Node node = m.node(1);
+  m.submit(grant, m.job());
+  const Json lease = m.claim(node).json;
+  Json artifacts = Json::array();
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string name = std::to_string(i) + std::string(40, 'n');
+    artifacts.push_back({{"logical_path", "out/" + name},
+                         {"name", name},
+                         {"data_type", "binary"},
+                         {"id", std::string(36, 'i')}});
+  }
+  const Json receipt{{"output_cids", Json::array()}, {"meta", {{"artifacts", artifacts}}}};
+  REQUIRE(receipt.dump().size() > 2 * 1024 * 1024);
+  CHECK(m.report(node, lease, "complete", receipt).status == 200);
+  const Json listed = m.get("/v1/jobs", grant).json;
+  CHECK(listed.at("items").at(0).at("job").at("status") == "completed");
+}
+
 TEST_CASE("jobs: task classes that could not be read are read by the sweep", "[market][jobs][mt]") {
   MarketFixture m;
   std::vector<std::string> lines;

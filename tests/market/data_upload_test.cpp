@@ -236,6 +236,17 @@ TEST_CASE("upload: abort and expiry remove the parts", "[market][data][mt]") {
   CHECK(cleaning.done());
 }
 
+TEST_CASE("upload: each part gives it another day", "[market][data][mt]") {
+  Server server;
+  const std::string id = begin(server, named("n"));
+  const std::string one = etag_of(put(server, id, 1, pattern(kPart)));
+  server.loop.clock.advance(std::chrono::hours(20));
+  const std::string two = etag_of(put(server, id, 2, "tail"));
+  server.loop.clock.advance(std::chrono::hours(10));
+  server.loop.run(server.service().remove_expired_uploads());
+  CHECK(complete(server, id, {one, two}).status == 200);
+}
+
 TEST_CASE("upload: one part is not received twice at a time, nor completed meanwhile",
           "[market][data][mt]") {
   Server server;

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <functional>
 #include <string>
+#include <string_view>
 
 namespace pn::market {
 namespace {
@@ -200,6 +201,35 @@ TEST_CASE("data: bytes that a crash left without a record are found, those with 
   server.loop.clock.step_system(std::chrono::hours(1));
   server.loop.run(server.service().remove_unknown_blobs());
   CHECK(server.files() == 1);
+}
+
+TEST_CASE("data: bytes that get their record while the clean-up looks stay", "[market][data][mt]") {
+  Server server;
+  server.disk.strays = 5'000;  // else the look is over before the rest has come
+  // The files' times are the machine's: what comes in is settled at once.
+  server.loop.clock.step_system(std::chrono::system_clock::now() - server.loop.clock.system_now() +
+                                std::chrono::hours(2));
+  auto client = server.connect();
+  const std::string request =
+      server.request("POST",
+                     "/data",
+                     Server::form_part("name=a; data-type=t", "whole") +
+                         Server::form_part("name=b; data-type=t", std::string(700'000, 'x')) +
+                         std::string(Server::kFormEnd),
+                     Server::kFormType);
+  client.send(std::string_view(request).substr(0, request.size() - 1000));
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (server.files() < 2 && std::chrono::steady_clock::now() < end) server.loop.poll();
+  REQUIRE(server.files() == 2);  // one whole, one half
+
+  const testing::Started cleaning(server.loop, server.service().remove_unknown_blobs());
+  REQUIRE(server.loop.run_until([&] { return server.disk.listed; }));
+  client.send(std::string_view(request).substr(request.size() - 1000));
+  const RawAnswer answer = client.answer();
+  REQUIRE(answer.status == 200);
+  REQUIRE(server.loop.run_until([&] { return cleaning.done(); }));
+  const std::string id = Json::parse(answer.body)["data"][0]["id"];
+  CHECK(server.ask("GET", "/data/" + id + "?raw=true").body == "whole");
 }
 
 TEST_CASE("data: what was half written when the process died goes at the next start",

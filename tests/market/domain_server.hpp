@@ -9,12 +9,15 @@
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include <catch2/catch.hpp>
 #include <nlohmann/json.hpp>
@@ -25,6 +28,8 @@ namespace pn::market {
 /// What a disk still takes; far more than any test writes unless a test says so.
 struct Disk {
   std::uint64_t left = std::uint64_t{1} << 50U;
+  std::size_t strays = 0;  ///< listed beside each settled blob, so that the look at them takes long
+  bool listed = false;     ///< a settled blob was
 };
 
 /// A writer whose disk runs full.
@@ -65,7 +70,13 @@ class TestBlobs final : public BlobStore {
   }
   void discard(const BlobId& id) override { inner_.discard(id); }
   Awaitable<Result<std::vector<BlobId>>> settled(unsigned shard, SystemTime before) override {
-    return inner_.settled(shard, before);
+    Result<std::vector<BlobId>> found = co_await inner_.settled(shard, before);
+    if (!found || found->empty()) co_return found;
+    disk_.listed = true;
+    for (std::size_t i = 0; i < disk_.strays; ++i) {
+      found->emplace_back("no-blob-" + std::to_string(i));
+    }
+    co_return found;
   }
 
  private:
@@ -116,6 +127,7 @@ class DomainServer {
   [[nodiscard]] std::string task_token(std::string_view of = "d-1") {
     return tokens
         .mint_task(TaskId("t"),
+                   LeaseId(),
                    NodeId("n"),
                    OrganizationId("o"),
                    DomainId(std::string(of)),

@@ -1,17 +1,23 @@
 #include "auth/siwe.hpp"
 #include "auth/wallet.hpp"
 #include "base/encoding.hpp"
+#include "base/ids.hpp"
+#include "base/json.hpp"
 #include "base/secret.hpp"
 #include "base/time.hpp"
+#include "http/server.hpp"
 #include "http/types.hpp"
+#include "market/dds_handlers.hpp"
 #include "tests/http/raw_client.hpp"
 #include "tests/market/market_fixture.hpp"
+#include "tests/market/market_parts.hpp"
 
 #include <cctype>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pn::market::testing {
@@ -36,6 +42,48 @@ TEST_CASE("identity: a wallet registers, signs in, and may do so again at any ti
   REQUIRE(again.status == 200);
   CHECK(again.json.at("id") == first.json.at("id"));
   CHECK(m.sign_in(wallet).status == 200);
+}
+
+TEST_CASE("identity: only what changes a known node has claims look at it anew",
+          "[market][identity][mt]") {
+  MarketParts parts;
+  DdsHandlers dds(parts.context);
+  std::vector<NodeId> changed;
+  dds.node_changed = [&](const NodeId& node) { changed.push_back(node); };
+  http::Router router;
+  dds.add_routes(router);
+  const pn::testing::Served served(parts.loop, std::move(router));
+  const auto post = [&](const std::string& path, const Json& body) {
+    const std::string text = body.dump();
+    pn::testing::RawClient client(parts.loop, served.port());
+    const auto answer =
+        client.ask("POST /internal/v1/" + path + " HTTP/1.1\r\nHost: h\r\nContent-Length: " +
+                   std::to_string(text.size()) + "\r\n\r\n" + text);
+    INFO(answer.body);
+    REQUIRE(answer.status == 200);
+    return Json::parse(answer.body);
+  };
+  const auth::Wallet wallet = MarketFixture::wallet(1);
+  const auto register_with = [&](const std::vector<std::string>& capabilities,
+                                 const Json& attributes) {
+    const Json nonce = post("auth/siwe/request", Json{{"wallet", wallet.address().str()}});
+    Json body = MarketFixture::signed_message(wallet, nonce);
+    body["registration_credentials"] = parts.first.registration_secret->reveal();
+    body["capabilities"] = capabilities;
+    body["attributes"] = attributes;
+    body["version"] = "1.2.3";
+    return NodeId(post("nodes/register-wallet", body).at("id").get<std::string>());
+  };
+  const Json plain = Json::object();
+  const Json arm{{"hardware", "arm64"}};
+  const NodeId node = register_with({"/noop/v1"}, plain);
+  CHECK(changed.empty());  // nobody waits in its name
+  register_with({"/noop/v1"}, plain);
+  CHECK(changed.empty());
+  register_with({"/noop/v1", "/other/v1"}, plain);
+  CHECK(changed == std::vector<NodeId>{node});
+  register_with({"/noop/v1", "/other/v1"}, arm);
+  CHECK(changed == std::vector<NodeId>{node, node});
 }
 
 TEST_CASE("identity: a wallet that is not registered is told so by 403", "[market][identity][mt]") {

@@ -134,14 +134,17 @@ class MarketFixture {
     const Answer nonce =
         post("/internal/v1/auth/siwe/request", "", Json{{"wallet", wallet.address().str()}});
     REQUIRE(nonce.status == 200);
+    return signed_message(wallet, nonce.json);
+  }
+  static Json signed_message(const auth::Wallet& wallet, const Json& nonce) {
     auth::SiweChallenge challenge;
-    challenge.nonce = nonce.json.at("nonce");
-    challenge.domain = nonce.json.at("domain");
-    challenge.uri = nonce.json.at("uri");
-    challenge.version = nonce.json.at("version");
-    REQUIRE(nonce.json.at("chainId").is_number_integer());
-    challenge.chain_id = nonce.json.at("chainId");
-    challenge.issued_at = nonce.json.at("issuedAt");
+    challenge.nonce = nonce.at("nonce");
+    challenge.domain = nonce.at("domain");
+    challenge.uri = nonce.at("uri");
+    challenge.version = nonce.at("version");
+    REQUIRE(nonce.at("chainId").is_number_integer());
+    challenge.chain_id = nonce.at("chainId");
+    challenge.issued_at = nonce.at("issuedAt");
     const std::string message = auth::siwe_message(challenge, wallet.address());
     return Json{{"message", message}, {"signature", wallet.sign_personal(message)}};
   }

@@ -7,6 +7,7 @@
 #include "tests/market/market_fixture.hpp"
 
 #include <chrono>
+#include <functional>
 #include <optional>
 #include <string>
 
@@ -33,6 +34,36 @@ Answer claim_within(MarketFixture& m, const Node& node, Millis time) {
     answer = m.claim(node);
   }
   return answer;
+}
+
+/// How many instructions of SQLite's machine `work` takes.
+int steps_of(soci::session& session, const std::function<void()>& work) {
+  int count = 0;
+  sqlite_api::sqlite3* const handle =
+      static_cast<soci::sqlite3_session_backend*>(session.get_backend())->conn_;
+  const auto counting = [](void* counter) {
+    ++*static_cast<int*>(counter);
+    return 0;
+  };
+  sqlite_api::sqlite3_progress_handler(handle, 1, counting, &count);
+  work();
+  sqlite_api::sqlite3_progress_handler(handle, 0, nullptr, nullptr);
+  return count;
+}
+
+/// Five thousand more of each task that waits for its retry, but for `status, not_before_ms`.
+void copy_held(soci::session& session, const std::string& status_and_pause) {
+  execute(session,
+          "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
+          " INSERT INTO tasks(id, job_seq, stage_no, class_id, priority, deps_remaining, attempts,"
+          " max_attempts, node_id, lease_id, last_outcome, leased_ms, lease_expires_ms,"
+          " token_expires_ms, last_heartbeat_ms, cancel_requested_ms, created_ms, updated_ms,"
+          " progress, events, status, not_before_ms)"
+          " SELECT id || i, job_seq, stage_no, class_id, priority, deps_remaining, attempts,"
+          " max_attempts, node_id, lease_id, last_outcome, leased_ms, lease_expires_ms,"
+          " token_expires_ms, last_heartbeat_ms, cancel_requested_ms, created_ms, updated_ms,"
+          " progress, events, " +
+              status_and_pause + " FROM tasks, n WHERE not_before_ms > 0");
 }
 
 Answer fail_as(MarketFixture& m, const Node& node, const Json& lease, const std::string& reason) {
@@ -126,29 +157,37 @@ TEST_CASE("jobs: what a claim costs does not grow with the tasks that wait for t
   CHECK(m.fail(node, m.claim(node).json).status == 200);
   m.stop();
   const auto session = open_session(m.settings.data_dir / "market.sqlite", false);
-  const auto steps = [&] {
+  const auto claiming = [&] {
     JobStore store;
     REQUIRE(store.next_ready(*session, 1));  // prepared now
-    int count = 0;
-    sqlite_api::sqlite3* const handle =
-        static_cast<soci::sqlite3_session_backend*>(session->get_backend())->conn_;
-    const auto counting = [](void* counter) {
-      ++*static_cast<int*>(counter);
-      return 0;
-    };
-    sqlite_api::sqlite3_progress_handler(handle, 1, counting, &count);
-    REQUIRE(store.next_ready(*session, 1)->task.stage_no == 1);
-    sqlite_api::sqlite3_progress_handler(handle, 0, nullptr, nullptr);
-    return count;
+    return steps_of(*session, [&] { REQUIRE(store.next_ready(*session, 1)->task.stage_no == 1); });
   };
-  const int few = steps();
-  execute(*session,
-          "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n WHERE i < 5000)"
-          " INSERT INTO tasks SELECT NULL, id || i, job_seq, stage_no, class_id, status, priority,"
-          " deps_remaining, attempts, max_attempts, node_id, lease_id, last_outcome, leased_ms,"
-          " lease_expires_ms, token_expires_ms, last_heartbeat_ms, cancel_requested_ms, created_ms,"
-          " updated_ms, progress, events, not_before_ms FROM tasks, n WHERE not_before_ms > 0");
-  const int many = steps();
+  const int few = claiming();
+  copy_held(*session, "status, not_before_ms");
+  const int many = claiming();
+  CHECK(few > 0);
+  CHECK(many <= few + 10);
+}
+
+TEST_CASE("jobs: what a look for retries costs does not grow with the tasks that have ended",
+          "[market][jobs]") {
+  MarketFixture m;
+  const std::string grant = m.grant();
+  const Node node = m.node(1);
+  m.submit(grant, m.job());
+  CHECK(m.fail(node, m.claim(node).json).status == 200);
+  m.stop();
+  const auto session = open_session(m.settings.data_dir / "market.sqlite", false);
+  const auto looking = [&] {
+    return steps_of(*session, [&] {
+      const auto released = JobStore::release_held(*session, m.loop.clock.system_now());
+      CHECK(released.ready.empty());
+      CHECK(released.next);
+    });
+  };
+  const int few = looking();
+  copy_held(*session, "'failed', 0");
+  const int many = looking();
   CHECK(few > 0);
   CHECK(many <= few + 10);
 }

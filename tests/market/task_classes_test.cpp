@@ -20,6 +20,9 @@ TEST_CASE("task classes: a late, older reading takes nothing back", "[market]") 
   CHECK_FALSE(classes.learn({one}));
   CHECK(classes.fitting(node, std::nullopt) == std::vector<long long>{1, 2});
   CHECK_FALSE(classes.learn({one, two}));
+  classes.keep_only({two});
+  CHECK(classes.fitting(node, std::nullopt) == std::vector<long long>{2});
+  CHECK(classes.learn({one, two}));
 }
 
 TEST_CASE("task classes: what fits a node", "[market]") {

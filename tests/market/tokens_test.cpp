@@ -79,10 +79,11 @@ TEST_CASE("tokens: a grant opens its own domain and no other", "[market][tokens]
 TEST_CASE("tokens: a task token opens data; a node's own token does not", "[market][tokens]") {
   Minting m;
   const MintedToken task =
-      m.tokens.mint_task(TaskId("t1"), NodeId("n1"), m.org, m.domain, seconds(60));
+      m.tokens.mint_task(TaskId("t1"), LeaseId("l1"), NodeId("n1"), m.org, m.domain, seconds(60));
   const auto good = m.tokens.domain_grant(task.text, m.domain, DataAccess::write);
   REQUIRE(good.ok());
   CHECK(good->task == TaskId("t1"));
+  CHECK(good->lease == LeaseId("l1"));
   const MintedToken node = m.tokens.mint_node(NodeId("n1"), m.org, seconds(60));
   CHECK(m.tokens.domain_grant(node.text, m.domain, DataAccess::read).error().kind ==
         ErrorKind::unauthorized);
