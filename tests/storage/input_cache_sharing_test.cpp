@@ -5,6 +5,7 @@
 #include "tests/support/temp_folder.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -137,6 +138,31 @@ TEST_CASE("cache: what a live process adds is left to it, and counts; what a dea
   REQUIRE(f.keep(item(1, 5000)).ok());
   CHECK_FALSE(f.has(item(1, 5000)));  // no room, and none is made that is not enough
   CHECK(f.has(item(2, 4000)));
+}
+
+TEST_CASE("cache: a process that was stopped with the lock keeps nobody for long",
+          "[storage][cache]") {
+  CacheFixture f(10'000);
+  REQUIRE(f.keep(item(1)).ok());
+  UniqueFd stopped(::open((f.folder / "lock").c_str(), O_RDWR | O_CLOEXEC));
+  REQUIRE(::flock(stopped.get(), LOCK_EX) == 0);
+  const fs::path download = f.fetched(item(2));
+  const Result<void> kept = f.cache->keep(item(2), download);
+  REQUIRE_FALSE(kept.ok());
+  CHECK_THAT(kept.error().detail, Catch::Contains("cannot lock " + f.folder.string()));
+  CHECK(TempFolder::read(download) == content_of(item(2)));
+  CHECK(f.has(item(1)));
+  // Whoever comes next does not wait for it again.
+  const auto begun = std::chrono::steady_clock::now();
+  CHECK(f.cache->shrink(1000) == 0);
+  CHECK_FALSE(f.keep(item(3)).ok());
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(1));
+  CHECK_FALSE(InputCache::open({.folder = f.folder, .max_bytes = f.max}).ok());
+  stopped.reset();
+  CHECK(f.keep(item(2)).ok());
+  CHECK(f.has(item(2)));
+  CHECK(f.cache->bytes() == 2000);
+  CHECK(stored_in(f.folder) == 2000);
 }
 
 TEST_CASE("cache: on another disk it keeps and gives copies", "[storage][cache]") {
