@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/awaitable.hpp"
+#include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
@@ -70,6 +71,8 @@ class DomainClient final {
   /// How many parts of one upload are under way at a time.
   [[nodiscard]] std::size_t upload_parallel() const { return calls_.options().upload_parallel; }
   [[nodiscard]] ThreadPool& files() const { return calls_.parts().files; }
+  /// As DomainCalls has it.
+  [[nodiscard]] MakeRoom make_room() const { return calls_.make_room(); }
   Awaitable<Result<void>> remove(DataId id);
 
  private:

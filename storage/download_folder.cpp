@@ -69,7 +69,7 @@ Result<void> DownloadFolder::make() {
 Result<IncomingFile> DownloadFolder::create() {
   const Result<void> made = make();
   if (!made.ok()) return made.error();
-  return IncomingFile::create(path_ / (".incoming-" + std::to_string(++temporaries_)));
+  return IncomingFile::create(path_ / (".incoming-" + std::to_string(++temporaries_)), make_room_);
 }
 
 Result<void> DownloadFolder::land(IncomingFile file, fs::path to) {

@@ -2,6 +2,7 @@
 #include "base/result.hpp"
 #include "storage/input_cache.hpp"
 #include "tests/storage/cache_fixture.hpp"
+#include "tests/support/small_disk.hpp"
 #include "tests/support/temp_folder.hpp"
 
 #include <atomic>
@@ -17,9 +18,7 @@
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -193,12 +192,7 @@ TEST_CASE("cache: a disk that is full is an error of that kind, and nothing is l
   const fs::path download = work.write("download", content_of(item(1, 2'000'000)));
   const pid_t child = ::fork();
   if (child == 0) {
-    // A disk of one megabyte, for this process alone.
-    const bool small =
-        ::unshare(::geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-        ::mount("none", disk.path.c_str(), "tmpfs", 0, "size=1m") == 0;
-    if (!small) ::_exit(77);
+    if (!pn::testing::mount_small_disk(disk.path, "1m")) ::_exit(77);
     const auto cache = InputCache::open({.folder = disk.path / "cache", .max_bytes = 10'000'000});
     if (!cache.ok()) ::_exit(2);
     const Result<void> kept = (*cache)->keep(item(1, 2'000'000), download);
