@@ -61,7 +61,8 @@ class DomainClient final {
   Awaitable<Result<std::vector<InputFile>>> download(DownloadOrder order);
   Awaitable<Result<std::vector<InputFile>>> download(DataQuery query, std::filesystem::path folder);
   /// One item's bytes to `path`, replacing what is there when they have come whole and verified;
-  /// see RawDownload. Answers the number of bytes.
+  /// see RawDownload. Until then they are in "<path>.<8 hex digits>.part"; what a process that was
+  /// killed left there is removed when it is a day old. Answers the number of bytes.
   Awaitable<Result<std::uint64_t>> download_raw(DataId id, std::filesystem::path path);
 
   /// Creates or updates; see Upload.
