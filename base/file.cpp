@@ -68,14 +68,18 @@ Result<std::size_t> read_some(int fd, std::span<char> buffer) {
   }
 }
 
-Result<void> write_all(int fd, std::string_view bytes) {
+Result<void> write_all(int fd, std::string_view bytes, const MakeRoom& make_room) {
+  bool may_ask = make_room != nullptr;
   while (!bytes.empty()) {
     const ssize_t put = ::write(fd, bytes.data(), bytes.size());
-    if (put < 0) {
-      if (errno == EINTR) continue;
-      return from_errno(errno, "cannot write");
+    if (put >= 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(put));
+      continue;
     }
-    bytes.remove_prefix(static_cast<std::size_t>(put));
+    if (errno == EINTR) continue;
+    Error failed = from_errno(errno, "cannot write");
+    if (!may_ask || failed.kind != ErrorKind::full || !make_room(bytes.size())) return failed;
+    may_ask = false;
   }
   return {};
 }

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -56,8 +57,12 @@ Result<void> sync_folder(const std::filesystem::path& folder);
 /// Every missing folder of the path, each with `mode`.
 Result<void> make_folders(const std::filesystem::path& path, unsigned mode = 0755);
 
-/// All of `bytes` at the descriptor's position.
-Result<void> write_all(int fd, std::string_view bytes);
+/// Asked for so many bytes where a disk is full: false when nothing is to be had.
+using MakeRoom = std::function<bool(std::uint64_t)>;
+
+/// All of `bytes` at the descriptor's position. A disk that is full is tried once more where
+/// `make_room`, which may be empty, made some.
+Result<void> write_all(int fd, std::string_view bytes, const MakeRoom& make_room = {});
 /// Up to `buffer.size()` bytes from the descriptor's position; 0 at the end.
 Result<std::size_t> read_some(int fd, std::span<char> buffer);
 

@@ -4,6 +4,7 @@
 #include "http/curl_loop.hpp"
 #include "http/curl_transfer.hpp"
 #include "http/extra_ca.hpp"
+#include "http/proxy.hpp"
 
 #include <cstddef>
 #include <memory>
@@ -12,8 +13,6 @@
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <curl/curl.h>
 
 namespace pn::http {
 namespace {
@@ -105,19 +104,6 @@ Awaitable<Result<Response>> CurlClient::send(Request request) {
       co_await transfer.changed();
     }
   }
-}
-
-/// Empty when libcurl can make something of it. The text may hold a password: it is not repeated.
-std::optional<Error> check_proxy(std::string_view setting, const std::string& proxy) {
-  if (proxy.empty()) return std::nullopt;
-  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), &curl_url_cleanup);
-  const CURLUcode code = curl_url_set(
-      url.get(), CURLUPART_URL, proxy.c_str(), CURLU_DEFAULT_SCHEME | CURLU_NON_SUPPORT_SCHEME);
-  if (code == CURLUE_OK) return std::nullopt;
-  return Error(ErrorKind::rejected,
-               "proxy_syntax",
-               std::string(setting) +
-                   " is no URL such as http://user:password@host:port: " + curl_url_strerror(code));
 }
 
 }  // namespace

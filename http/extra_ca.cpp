@@ -30,7 +30,7 @@ struct Free {
 Error refused(const std::string& file, std::string_view why) {
   return {ErrorKind::rejected,
           "ca_file",
-          "EXTRA_CA_FILE " + file + ": " + std::string(why) +
+          "EXTRA_CA_FILE=" + file + ": " + std::string(why) +
               "; it must be a readable file of PEM certificates"};
 }
 

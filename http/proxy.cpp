@@ -9,6 +9,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -134,6 +135,18 @@ const std::string& proxy_for(const ClientOptions& options, const Url& url) {
   const bool direct = proxy.empty() || !options.unix_socket.empty() || url.is_loopback() ||
                       no_proxy_names(options.no_proxy, url);
   return direct ? none : proxy;
+}
+
+std::optional<Error> check_proxy(std::string_view setting, const std::string& proxy) {
+  if (proxy.empty()) return std::nullopt;
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> url(curl_url(), &curl_url_cleanup);
+  const CURLUcode code = curl_url_set(
+      url.get(), CURLUPART_URL, proxy.c_str(), CURLU_DEFAULT_SCHEME | CURLU_NON_SUPPORT_SCHEME);
+  if (code == CURLUE_OK) return std::nullopt;
+  return Error(ErrorKind::rejected,
+               "proxy_syntax",
+               std::string(setting) +
+                   " is no URL such as http://user:password@host:port: " + curl_url_strerror(code));
 }
 
 ProxyAddress proxy_address(std::string_view proxy) {

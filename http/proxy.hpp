@@ -27,6 +27,11 @@ bool no_proxy_names(std::string_view no_proxy, const Url& url);
 /// loopback and over a Unix socket. A part of `options`.
 const std::string& proxy_for(const ClientOptions& options, const Url& url);
 
+/// Why libcurl can make nothing of a proxy's setting, which is named: kind `rejected`, code
+/// "proxy_syntax". Nothing where it can, or the text is empty. That may hold a password: it is not
+/// repeated.
+std::optional<Error> check_proxy(std::string_view setting, const std::string& proxy);
+
 /// Where a proxy listens: what may be shown of its setting, which may hold a password.
 struct ProxyAddress {
   std::string host;

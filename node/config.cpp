@@ -1,12 +1,13 @@
 #include "node/config.hpp"
 
 #include "auth/wallet.hpp"
-#include "base/file.hpp"
 #include "base/log.hpp"
 #include "base/result.hpp"
 #include "base/secret.hpp"
 #include "base/semver.hpp"
 #include "http/client.hpp"
+#include "http/extra_ca.hpp"
+#include "http/proxy.hpp"
 #include "http/server.hpp"
 #include "http/url.hpp"
 #include "node/config_reader.hpp"
@@ -15,6 +16,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -162,6 +164,8 @@ Secret<std::string> read_proxy(SettingReader& reader, std::string_view name) {
       std::all_of(value.begin(), value.end(), [](char c) { return c > ' ' && c < '\x7f'; });
   if (!printable) {
     reader.faults.push_back(std::string(name) + ": must be a proxy's URL without spaces");
+  } else if (const std::optional<Error> fault = http::check_proxy(name, value)) {
+    reader.faults.push_back(fault->detail);
   }
   return Secret<std::string>(value);
 }
@@ -189,10 +193,8 @@ void read_network(SettingReader& reader, Config& config) {
   config.allow_plain_http = reader.flag("ALLOW_PLAIN_HTTP");
   if (const auto value = reader.text("EXTRA_CA_FILE")) {
     config.extra_ca_file = *value;
-    const Result<UniqueFd> readable = open_read(*value);
-    if (!readable) {
-      reader.faults.push_back("EXTRA_CA_FILE=" + *value + ": " + readable.error().detail);
-    }
+    const Result<std::unique_ptr<http::ExtraCa>> loaded = http::ExtraCa::load(*value);
+    if (!loaded) reader.faults.push_back(loaded.error().detail);
   }
   config.https_proxy = read_proxy(reader, "HTTPS_PROXY");
   config.http_proxy = read_proxy(reader, "HTTP_PROXY");

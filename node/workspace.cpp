@@ -85,10 +85,32 @@ UniqueFd take_leftover(int all, const fs::path& path) {
   return out;
 }
 
-bool remove_folder(const fs::path& path) {
+/// A runner's folders may forbid their owner, us, to look into them and to remove what is there.
+/// Links are not followed: what they name is somebody else's.
+void allow_removal(const fs::path& path) {
+  const auto allow = [](const fs::path& folder) {
+    ::fchmodat(AT_FDCWD, folder.c_str(), S_IRWXU, AT_SYMLINK_NOFOLLOW);
+  };
+  allow(path);
+  std::error_code failed;
+  fs::recursive_directory_iterator at(path, failed);
+  // Each before the step that would go into it.
+  for (; !failed && at != fs::recursive_directory_iterator(); at.increment(failed)) {
+    std::error_code unknown;
+    if (at->symlink_status(unknown).type() == fs::file_type::directory) allow(at->path());
+  }
+}
+
+Result<void> remove_folder(const fs::path& path) {
   std::error_code failed;
   fs::remove_all(path, failed);
-  return !failed;
+  if (failed == std::errc::permission_denied) {
+    allow_removal(path);
+    failed.clear();
+    fs::remove_all(path, failed);
+  }
+  if (failed) return from_errno(failed.value(), "cannot remove the workspace " + path.string());
+  return {};
 }
 
 bool crowded(const fs::path& work_dir, const CollectRules& rules) {
@@ -136,13 +158,9 @@ const fs::path& Workspace::open() {
 }
 
 Result<void> Workspace::remove() {
-  std::error_code failed;
-  fs::remove_all(path_, failed);
+  Result<void> removed = remove_folder(path_);
   lock_.reset();
-  if (failed) {
-    return from_errno(failed.value(), "cannot remove the workspace " + path_.string());
-  }
-  return {};
+  return removed;
 }
 
 Result<void> Workspace::keep() {
@@ -167,7 +185,7 @@ Collected collect_workspaces(const fs::path& work_dir, const CollectRules& rules
     const UniqueFd folder = take_leftover(all.get(), path);
     if (!folder) continue;
     if (!is_kept(path)) {
-      out.dead += remove_folder(path) ? 1 : 0;
+      out.dead += remove_folder(path).ok() ? 1 : 0;
       continue;
     }
     const std::optional<SystemTime> changed = changed_at(folder.get());
@@ -175,13 +193,13 @@ Collected collect_workspaces(const fs::path& work_dir, const CollectRules& rules
     if (now - *changed < rules.keep) {
       kept.emplace_back(*changed, path);
     } else {
-      out.old += remove_folder(path) ? 1 : 0;
+      out.old += remove_folder(path).ok() ? 1 : 0;
     }
   }
   std::sort(kept.begin(), kept.end());
   for (const auto& [changed, path] : kept) {
     if (!crowded(work_dir, rules)) break;
-    out.crowded += remove_folder(path) ? 1 : 0;
+    out.crowded += remove_folder(path).ok() ? 1 : 0;
   }
   return out;
 }

@@ -41,7 +41,7 @@ class Workspace final {
   const std::filesystem::path& open();
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] bool exists() const { return static_cast<bool>(lock_); }
-  /// With all that is in it.
+  /// With all that is in it, whatever modes that has.
   Result<void> remove();
   /// For a person: it stays, under its new name, until it is too old.
   Result<void> keep();

@@ -7,6 +7,7 @@
 #include "storage/file_content.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -15,6 +16,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include <fcntl.h>
@@ -31,6 +33,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kPending = "new-";
+/// How long the lock is waited for, which others hold for milliseconds: 2 s.
+constexpr int kMostTries = 1000;
+constexpr std::chrono::milliseconds kPause{2};
 
 UniqueFd open_file(int folder, const std::string& name) {
   // O_NONBLOCK: whatever has come to lie there is not waited for.
@@ -45,13 +50,12 @@ bool look_at(int folder, const std::string& name, struct stat& found) {
 }  // namespace
 
 /// The right to add and remove names: no other thread, no other process. The index is right when it
-/// begins.
+/// begins. Where it is not held, which takes 2 s to be told, nothing may be done.
 class CacheFolder::Turn {
  public:
-  explicit Turn(CacheFolder& folder) : turn_(folder.mutex_), folder_(folder) {
-    do {
-      held_ = ::flock(folder.lock_.get(), LOCK_EX) == 0;
-    } while (!held_ && errno == EINTR);
+  explicit Turn(CacheFolder& folder)
+      : turn_(folder.mutex_), folder_(folder), failed_(folder.try_lock()) {
+    if (!held()) return;
     if (folder.read_changes() != folder.changes_) folder.take_stock();
     // Before the change: who dies in it has told the others all the same.
     folder.note_change();
@@ -59,17 +63,21 @@ class CacheFolder::Turn {
   ~Turn() {
     folder_.seen_bytes_ = folder_.index_.bytes() + folder_.pending_bytes_;
     folder_.seen_entries_ = folder_.index_.count();
-    ::flock(folder_.lock_.get(), LOCK_UN);
+    if (held()) ::flock(folder_.lock_.get(), LOCK_UN);
   }
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
-  [[nodiscard]] bool held() const { return held_; }
+  [[nodiscard]] bool held() const { return failed_ == 0; }
+  [[nodiscard]] Error not_held() const {
+    const std::string where = folder_.path_.string();
+    return from_errno(failed_, "cannot lock " + where + ", which another process may keep");
+  }
 
  private:
   const std::lock_guard<std::mutex> turn_;
   CacheFolder& folder_;
-  bool held_ = false;
+  const int failed_;  ///< errno
 };
 
 CacheFolder::Pending::Pending(CacheFolder& folder,
@@ -102,10 +110,21 @@ Result<void> CacheFolder::begin() {
   if (!lock_) return from_errno(errno, "cannot open the lock of " + where);
   clones_ = can_clone(folder_.get());
   const Turn turn(*this);
-  if (!turn.held()) return from_errno(errno, "cannot lock " + where);
+  if (!turn.held()) return turn.not_held();
   const Result<bool> room = make_room(0);
   if (!room.ok()) return room.error();
   return {};
+}
+
+/// 0, or errno. A process that was stopped in its turn keeps the lock for as long as that lasts.
+/// After one wait in vain nobody waits until it is to be had again: all transfers would be held up.
+int CacheFolder::try_lock() {
+  for (int tries = kept_from_us_ ? 1 : kMostTries;; --tries) {
+    const int failed = ::flock(lock_.get(), LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+    kept_from_us_ = failed != 0;
+    if ((failed != EWOULDBLOCK && failed != EINTR) || tries == 1) return failed;
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 std::uint64_t CacheFolder::read_changes() const {
@@ -204,6 +223,7 @@ CacheFolder::Entry CacheFolder::find(const std::string& name, std::uint64_t size
 
 void CacheFolder::discard_touched(const std::string& name, std::uint64_t size) {
   const Turn turn(*this);
+  if (!turn.held()) return;
   // Another may have put a good one in its place.
   if (find(name, size).standing == Entry::Standing::touched) discard(name);
 }
@@ -225,6 +245,7 @@ void CacheFolder::touch(int entry, const std::string& name) {
 Result<bool> CacheFolder::link(const fs::path& path, const std::string& name, std::uint64_t size) {
   {
     const Turn turn(*this);
+    if (!turn.held()) return turn.not_held();
     discard(name);
     Result<bool> room = make_room(size);
     if (!room.ok() || !*room) return room;
@@ -242,6 +263,7 @@ Result<bool> CacheFolder::link(const fs::path& path, const std::string& name, st
 
 Result<std::unique_ptr<CacheFolder::Pending>> CacheFolder::reserve(std::uint64_t size) {
   const Turn turn(*this);
+  if (!turn.held()) return turn.not_held();
   const Result<bool> room = make_room(size);
   if (!room.ok()) return room.error();
   if (!*room) return std::unique_ptr<Pending>();
@@ -265,6 +287,7 @@ Result<std::unique_ptr<CacheFolder::Pending>> CacheFolder::reserve(std::uint64_t
 Result<void> CacheFolder::publish(Pending& pending, const std::string& name) {
   {
     const Turn turn(*this);
+    if (!turn.held()) return turn.not_held();
     struct stat found{};
     if (::fstat(pending.file(), &found) != 0 ||
         ::renameat(fd(), pending.name_.c_str(), fd(), name.c_str()) != 0) {
@@ -279,6 +302,8 @@ Result<void> CacheFolder::publish(Pending& pending, const std::string& name) {
 
 void CacheFolder::abandon(const Pending& pending) {
   const Turn turn(*this);
+  // Also where it is not held: the name is nobody else's, and who is not told of it counts its
+  // bytes for a while longer.
   ::unlinkat(fd(), pending.name_.c_str(), 0);
   pending_bytes_ -= pending.size_;
 }
@@ -291,6 +316,7 @@ Result<void> CacheFolder::sync() const {
 
 std::uint64_t CacheFolder::shrink(std::uint64_t bytes) {
   const Turn turn(*this);
+  if (!turn.held()) return 0;
   const std::uint64_t before = evicted_bytes_;
   std::set<std::string> in_use;
   for (const std::string& name : index_.oldest_first()) {

@@ -21,7 +21,8 @@ namespace pn::storage {
 
 /// The files of an InputCache and their quota, among the threads of this process and with the other
 /// processes that have the same folder: names are added and removed by one at a time. Content is
-/// read and written outside of that. Every call blocks; any thread.
+/// read and written outside of that. Every call blocks, but for another process's turn at most 2 s:
+/// then it does nothing, and answers an Error where it can. Any thread.
 class CacheFolder final {
  public:
   struct Use {
@@ -93,6 +94,7 @@ class CacheFolder final {
       : path_(std::move(path)), max_bytes_(max_bytes) {}
 
   Result<void> begin();
+  int try_lock();
   [[nodiscard]] std::uint64_t read_changes() const;
   [[nodiscard]] Result<void> sync() const;
   void abandon(const Pending& pending);
@@ -118,6 +120,7 @@ class CacheFolder final {
   std::uint64_t pending_bytes_ = 0;
   std::uint64_t changes_ = std::numeric_limits<std::uint64_t>::max();  // nothing is known yet
   std::uint64_t serial_ = 0;
+  bool kept_from_us_ = false;  ///< the lock, when last asked for
 
   // For use(): as the last Turn left it.
   std::atomic<std::uint64_t> seen_bytes_{0};

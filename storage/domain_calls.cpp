@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 #include "base/deadline.hpp"
+#include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/result.hpp"
@@ -11,10 +12,12 @@
 #include "http/types.hpp"
 #include "http/url.hpp"
 #include "storage/domain_json.hpp"
+#include "storage/input_cache.hpp"
 #include "storage/shared_renewal.hpp"
 #include "storage/token_source.hpp"
 
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +28,8 @@ namespace pn::storage {
 namespace {
 
 constexpr std::chrono::seconds kLimitsKept{60};  // wire.md
+/// Of the cache, besides what is missing: so that it need not give way again at the next write.
+constexpr std::uint64_t kShare = 16;
 
 }  // namespace
 
@@ -78,6 +83,17 @@ http::Request DomainCalls::transfer(http::Method method, http::Url url) const {
 
 Patience DomainCalls::patience() const {
   return {parts_.clock, parts_.rng, options_.retry, options_.retry_for};
+}
+
+MakeRoom DomainCalls::make_room() const {
+  if (parts_.cache == nullptr) return {};
+  return [this](std::uint64_t bytes) {
+    InputCache& cache = *parts_.cache;
+    const std::uint64_t freed = cache.shrink(bytes + cache.bytes() / kShare);
+    if (freed == 0) return false;
+    parts_.logger.info("cache.shrunk", {{"freed_bytes", freed}, {"left_bytes", cache.bytes()}});
+    return true;
+  };
 }
 
 Awaitable<Result<http::Response>> DomainCalls::once(http::Request request) {

@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
+#include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/offload.hpp"
@@ -113,6 +114,8 @@ class DomainCalls final {
   /// One that moves data: no time limit, but a lowest speed.
   [[nodiscard]] http::Request transfer(http::Method method, http::Url url) const;
   [[nodiscard]] Patience patience() const;
+  /// Where the disk is full the cache gives way; empty without one. Not to be called after us.
+  [[nodiscard]] MakeRoom make_room() const;
 
   /// With the newest token; after a 401 with a newer one once more, where there is one.
   Awaitable<Result<http::Response>> once(http::Request request);

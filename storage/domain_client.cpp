@@ -5,6 +5,7 @@
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "base/rng.hpp"
+#include "base/time.hpp"
 #include "http/client.hpp"
 #include "http/types.hpp"
 #include "http/url.hpp"
@@ -22,15 +23,57 @@
 #include "storage/upload.hpp"
 #include "storage/upload_feed.hpp"
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 namespace pn::storage {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::string_view kTemporary = ".part";
+constexpr std::size_t kRandomBytes = 4;
+/// One that is being written to is younger, however slow its transfer.
+constexpr std::chrono::hours kLeft{24};
+
+/// "<name>.<hex digits>.part", as a raw download to `name` makes it.
+bool is_temporary_of(std::string_view file, std::string_view name) {
+  if (!file.starts_with(name) || !file.ends_with(kTemporary)) return false;
+  if (file.size() != name.size() + 1 + 2 * kRandomBytes + kTemporary.size()) return false;
+  const std::string_view random = file.substr(name.size() + 1, 2 * kRandomBytes);
+  return file[name.size()] == '.' &&
+         random.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+/// What a process that was killed left of a download to the same path.
+void remove_leftovers(const fs::path& path, SystemTime now) {
+  const std::string name = path.filename().string();
+  const fs::path folder = path.parent_path().empty() ? fs::path(".") : path.parent_path();
+  std::error_code failed;
+  fs::directory_iterator at(folder, failed);
+  for (; !failed && at != fs::directory_iterator(); at.increment(failed)) {
+    if (!is_temporary_of(at->path().filename().string(), name)) continue;
+    struct stat found{};
+    if (::lstat(at->path().c_str(), &found) != 0 || !S_ISREG(found.st_mode)) continue;
+    const SystemTime written{std::chrono::seconds(found.st_mtim.tv_sec)};
+    if (now - written > kLeft) ::unlink(at->path().c_str());
+  }
+}
+
+}  // namespace
+
 DomainClient::DomainClient(DomainClientParts parts,
                            http::Url server,
                            DomainId domain,
@@ -78,9 +121,13 @@ Awaitable<Result<std::vector<InputFile>>> DomainClient::download(DataQuery query
 }
 
 Awaitable<Result<std::uint64_t>> DomainClient::download_raw(DataId id, std::filesystem::path path) {
-  std::filesystem::path temporary = path;
-  temporary += "." + random_hex(calls_.parts().rng, 4) + ".part";
-  const auto create = [&temporary] { return IncomingFile::create(temporary); };
+  fs::path temporary = path;
+  temporary += "." + random_hex(calls_.parts().rng, kRandomBytes) + std::string(kTemporary);
+  const SystemTime now = calls_.parts().clock.system_now();
+  const auto create = [&path, &temporary, now] {
+    remove_leftovers(path, now);
+    return IncomingFile::create(temporary);
+  };
   Result<IncomingFile> file = co_await offload(calls_.parts().files, create);
   if (!file.ok()) co_return std::move(file).error();
   RawDownload::Expected nothing;

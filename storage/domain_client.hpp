@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/awaitable.hpp"
+#include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
@@ -60,7 +61,8 @@ class DomainClient final {
   Awaitable<Result<std::vector<InputFile>>> download(DownloadOrder order);
   Awaitable<Result<std::vector<InputFile>>> download(DataQuery query, std::filesystem::path folder);
   /// One item's bytes to `path`, replacing what is there when they have come whole and verified;
-  /// see RawDownload. Answers the number of bytes.
+  /// see RawDownload. Until then they are in "<path>.<8 hex digits>.part"; what a process that was
+  /// killed left there is removed when it is a day old. Answers the number of bytes.
   Awaitable<Result<std::uint64_t>> download_raw(DataId id, std::filesystem::path path);
 
   /// Creates or updates; see Upload.
@@ -70,6 +72,8 @@ class DomainClient final {
   /// How many parts of one upload are under way at a time.
   [[nodiscard]] std::size_t upload_parallel() const { return calls_.options().upload_parallel; }
   [[nodiscard]] ThreadPool& files() const { return calls_.parts().files; }
+  /// As DomainCalls has it.
+  [[nodiscard]] MakeRoom make_room() const { return calls_.make_room(); }
   Awaitable<Result<void>> remove(DataId id);
 
  private:

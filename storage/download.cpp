@@ -59,7 +59,7 @@ Download::Download(DomainCalls& calls, InputBudget& budget, DownloadOrder order)
     : calls_(calls),
       budget_(budget),
       order_(std::move(order)),
-      folder_(order_.folder, order_.places),
+      folder_(order_.folder, order_.places, calls.make_room()),
       items_(calls) {}
 
 Awaitable<Result<std::vector<InputFile>>> Download::run() {

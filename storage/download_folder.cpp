@@ -49,8 +49,9 @@ fs::path DownloadFolder::place(const DataId& id,
   // Two names may differ only in characters that a file's name does not keep.
   fs::path path = wanted;
   for (int n = 2; !taken_.insert(path).second; ++n) {
-    const std::string numbered = wanted.stem().string() + "_" + std::to_string(n);
-    path = wanted.parent_path() / (numbered + wanted.extension().string());
+    const std::string tail = "_" + std::to_string(n) + wanted.extension().string();
+    const std::string stem = wanted.stem().string().substr(0, kFileNameLimit - tail.size());
+    path = wanted.parent_path() / (stem + tail);
   }
   return path;
 }
@@ -69,7 +70,7 @@ Result<void> DownloadFolder::make() {
 Result<IncomingFile> DownloadFolder::create() {
   const Result<void> made = make();
   if (!made.ok()) return made.error();
-  return IncomingFile::create(path_ / (".incoming-" + std::to_string(++temporaries_)));
+  return IncomingFile::create(path_ / (".incoming-" + std::to_string(++temporaries_)), make_room_);
 }
 
 Result<void> DownloadFolder::land(IncomingFile file, fs::path to) {

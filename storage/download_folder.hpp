@@ -1,5 +1,6 @@
 #pragma once
 
+#include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "storage/incoming_file.hpp"
@@ -24,9 +25,9 @@ class DownloadFolder final {
   /// The items that go to a folder of their own below it; others go below it itself.
   using Places = std::map<DataId, std::filesystem::path>;
 
-  /// `path` does not exist yet; it is made when something comes.
-  DownloadFolder(std::filesystem::path path, Places places)
-      : path_(std::move(path)), places_(std::move(places)) {}
+  /// `path` does not exist yet; it is made when something comes. `make_room`: for its files.
+  DownloadFolder(std::filesystem::path path, Places places, MakeRoom make_room = {})
+      : path_(std::move(path)), places_(std::move(places)), make_room_(std::move(make_room)) {}
   ~DownloadFolder();
   DownloadFolder(const DownloadFolder&) = delete;
   DownloadFolder& operator=(const DownloadFolder&) = delete;
@@ -57,6 +58,7 @@ class DownloadFolder final {
 
   const std::filesystem::path path_;
   const Places places_;
+  const MakeRoom make_room_;
   bool made_ = false;
   bool kept_ = false;
   std::uint64_t temporaries_ = 0;

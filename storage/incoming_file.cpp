@@ -14,8 +14,9 @@
 
 namespace pn::storage {
 
-Result<IncomingFile> IncomingFile::create(const std::filesystem::path& temporary) {
-  Result<WholeFile> file = WholeFile::create(temporary);
+Result<IncomingFile> IncomingFile::create(const std::filesystem::path& temporary,
+                                          MakeRoom make_room) {
+  Result<WholeFile> file = WholeFile::create(temporary, std::move(make_room));
   if (!file.ok()) return std::move(file).error();
   return IncomingFile(*std::move(file));
 }

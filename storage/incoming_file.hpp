@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/digest.hpp"
+#include "base/file.hpp"
 #include "base/result.hpp"
 #include "storage/whole_file.hpp"
 
@@ -19,7 +20,9 @@ namespace pn::storage {
 /// is verified. Every call blocks.
 class IncomingFile final {
  public:
-  static Result<IncomingFile> create(const std::filesystem::path& temporary);
+  /// As WholeFile has it.
+  static Result<IncomingFile> create(const std::filesystem::path& temporary,
+                                     MakeRoom make_room = {});
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
   /// The 32 bytes of the SHA-256 that the whole has. Told before the first byte, the bytes are

@@ -25,7 +25,8 @@ struct ItemVersion {
 
 /// Inputs on disk that other tasks may ask for again: whole files, shared by the slots of a node
 /// and by nodes with one folder, read-only, the least recently used gone first. Survives crashes:
-/// a file is there under its name, whole, or not at all. Calls block; any thread.
+/// a file is there under its name, whole, or not at all. Calls block; any thread. Who waits 2 s for
+/// another process to change the folder goes without: that may have been stopped in the middle.
 ///
 /// Where files cannot share their blocks (ext4), an entry and the files that were taken of it are
 /// one file: who writes to one, writes to all. That is found out by the time of its last change,

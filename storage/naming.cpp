@@ -16,7 +16,6 @@
 namespace pn::storage {
 namespace {
 
-constexpr std::size_t kFileNameLimit = 255;  // of every file system we may write to
 constexpr std::size_t kDigestDigits = 8;
 constexpr std::size_t kFileDigestDigits = 12;
 

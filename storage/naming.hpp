@@ -16,6 +16,9 @@ namespace pn::storage {
 /// The server's limit for a name and for a data type, in bytes.
 constexpr std::size_t kNameLimit = 128;
 
+/// Of a file, in bytes, on every file system that we may write to.
+constexpr std::size_t kFileNameLimit = 255;
+
 /// The rule for names, types and ids as a request may carry them, and how a person reads it.
 bool is_data_name(std::string_view text);
 constexpr std::string_view kNameRule = "1 to 128 bytes, without \"/\" and control characters";

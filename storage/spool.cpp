@@ -40,25 +40,33 @@ Result<Opened> open_both(const std::filesystem::path& path) {
 
 Awaitable<Result<std::unique_ptr<Spool>>> Spool::open(ThreadPool& pool,
                                                       std::filesystem::path path,
-                                                      std::size_t ahead) {
+                                                      std::size_t ahead,
+                                                      MakeRoom make_room) {
   const auto work = [&path] { return open_both(path); };
   Result<Opened> opened = co_await offload(pool, work);
   if (!opened.ok()) co_return std::move(opened).error();
   const Executor executor = co_await asio::this_coro::executor;
   Opened both = *std::move(opened);
-  co_return std::unique_ptr<Spool>(new Spool(
-      executor, pool, std::move(path), ahead, std::move(both.fd), std::move(both.content)));
+  co_return std::unique_ptr<Spool>(new Spool(executor,
+                                             pool,
+                                             std::move(path),
+                                             ahead,
+                                             std::move(make_room),
+                                             std::move(both.fd),
+                                             std::move(both.content)));
 }
 
 Spool::Spool(Executor executor,
              ThreadPool& pool,
              std::filesystem::path path,
              std::size_t ahead,
+             MakeRoom make_room,
              UniqueFd fd,
              Content content)
     : pool_(pool),
       path_(std::move(path)),
       ahead_(std::max<std::size_t>(ahead, 1)),
+      make_room_(std::move(make_room)),
       fd_(std::make_shared<const UniqueFd>(std::move(fd))),
       content_(std::move(content)),
       grown_(executor),
@@ -69,7 +77,7 @@ Awaitable<Result<void>> Spool::write(std::string_view bytes) {
   // file's by then.
   const std::shared_ptr<const UniqueFd> fd = fd_;
   if (!fd) co_return Error(ErrorKind::internal, "spool_removed", "written after it was removed");
-  const auto work = [&fd, bytes] { return write_all(fd->get(), bytes); };
+  const auto work = [this, &fd, bytes] { return write_all(fd->get(), bytes, make_room_); };
   Result<void> written = co_await offload(pool_, work);
   if (!written.ok()) co_return written;
   written_ += bytes.size();

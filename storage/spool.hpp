@@ -22,10 +22,12 @@ namespace pn::storage {
 class Spool final : public UploadFeed {
  public:
   /// `ahead`: how many of the pieces that the reader asks for may wait before the writer does.
-  /// `pool` outlives it; the path's folders are made.
+  /// `pool` outlives it; the path's folders are made. `make_room` as write_all() has it, and as
+  /// long as this is written to.
   static Awaitable<Result<std::unique_ptr<Spool>>> open(ThreadPool& pool,
                                                         std::filesystem::path path,
-                                                        std::size_t ahead);
+                                                        std::size_t ahead,
+                                                        MakeRoom make_room);
 
   /// Returns when it is in the file and the reader is not too far behind, or has gone.
   Awaitable<Result<void>> write(std::string_view bytes);
@@ -45,6 +47,7 @@ class Spool final : public UploadFeed {
         ThreadPool& pool,
         std::filesystem::path path,
         std::size_t ahead,
+        MakeRoom make_room,
         UniqueFd fd,
         Content content);
   [[nodiscard]] bool is_far_ahead() const;
@@ -52,6 +55,7 @@ class Spool final : public UploadFeed {
   ThreadPool& pool_;
   const std::filesystem::path path_;
   const std::size_t ahead_;
+  const MakeRoom make_room_;
   std::shared_ptr<const UniqueFd> fd_;  ///< null when removed
   const Content content_;
   std::uint64_t written_ = 0;

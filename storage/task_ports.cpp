@@ -2,6 +2,7 @@
 
 #include "base/awaitable.hpp"
 #include "base/crash_point.hpp"
+#include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
 #include "storage/domain_client.hpp"
@@ -144,8 +145,9 @@ Awaitable<Result<std::unique_ptr<ArtifactStream>>> TaskArtifacts::open_stream(st
   std::erase_if(streams_, [](const auto& stream) { return stream->over(); });
   const std::filesystem::path path =
       spool_folder_() / ("stream-" + std::to_string(++streams_opened_));
-  Result<std::unique_ptr<Spool>> spool =
-      co_await Spool::open(client_->files(), path, client_->upload_parallel());
+  MakeRoom make_room = client_->make_room();
+  Result<std::unique_ptr<Spool>> spool = co_await Spool::open(
+      client_->files(), path, client_->upload_parallel(), std::move(make_room));
   if (!spool.ok()) co_return std::move(spool).error();
   Entry& entry = this->entry(*name);
   UploadTarget target;

@@ -22,7 +22,7 @@ Result<void> make_parent(const std::filesystem::path& path) {
 
 }  // namespace
 
-Result<WholeFile> WholeFile::create(const std::filesystem::path& temporary) {
+Result<WholeFile> WholeFile::create(const std::filesystem::path& temporary, MakeRoom make_room) {
   Result<UniqueFd> fd = create_new(temporary);
   if (!fd.ok() && fd.error().kind == ErrorKind::not_found) {
     const Result<void> folders = make_parent(temporary);
@@ -30,17 +30,21 @@ Result<WholeFile> WholeFile::create(const std::filesystem::path& temporary) {
     fd = create_new(temporary);
   }
   if (!fd.ok()) return std::move(fd).error();
-  return WholeFile(*std::move(fd), temporary);
+  return WholeFile(*std::move(fd), temporary, std::move(make_room));
 }
 
 WholeFile::WholeFile(WholeFile&& other) noexcept
-    : fd_(std::move(other.fd_)), temporary_(std::exchange(other.temporary_, {})) {}
+    : fd_(std::move(other.fd_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      make_room_(std::move(other.make_room_)) {}
 
 WholeFile::~WholeFile() {
   if (!temporary_.empty()) ::unlink(temporary_.c_str());
 }
 
-Result<void> WholeFile::write(std::string_view bytes) { return write_all(fd_.get(), bytes); }
+Result<void> WholeFile::write(std::string_view bytes) {
+  return write_all(fd_.get(), bytes, make_room_);
+}
 
 Result<void> WholeFile::restart() {
   if (::ftruncate(fd_.get(), 0) != 0 || ::lseek(fd_.get(), 0, SEEK_SET) != 0) {

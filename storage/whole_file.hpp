@@ -13,7 +13,8 @@ namespace pn::storage {
 /// when it is destroyed before that. All calls block.
 class WholeFile final {
  public:
-  static Result<WholeFile> create(const std::filesystem::path& temporary);
+  /// `make_room` as write_all() has it, and as long as this is written to.
+  static Result<WholeFile> create(const std::filesystem::path& temporary, MakeRoom make_room = {});
   ~WholeFile();
   WholeFile(WholeFile&& other) noexcept;
   WholeFile& operator=(WholeFile&&) = delete;
@@ -32,11 +33,12 @@ class WholeFile final {
   [[nodiscard]] const std::filesystem::path& temporary() const { return temporary_; }
 
  private:
-  WholeFile(UniqueFd fd, std::filesystem::path temporary)
-      : fd_(std::move(fd)), temporary_(std::move(temporary)) {}
+  WholeFile(UniqueFd fd, std::filesystem::path temporary, MakeRoom make_room)
+      : fd_(std::move(fd)), temporary_(std::move(temporary)), make_room_(std::move(make_room)) {}
 
   UniqueFd fd_;
   std::filesystem::path temporary_;  ///< empty: nothing to remove
+  MakeRoom make_room_;
 };
 
 }  // namespace pn::storage

@@ -275,7 +275,8 @@ TEST_CASE("cli: run --check says what a node would do, and asks nobody", "[bin][
   CHECK(nothing.code == 2);
   CHECK(nothing.err.find("no capability") != std::string::npos);
   settings["MAX_CONCURRENCY"] = "0";
+  settings["EXTRA_CA_FILE"] = folder.path.string();  // can be opened, and holds no certificate
   const ChildResult wrong = posenode(as_json, settings);
   CHECK(wrong.code == 2);
-  CHECK(nlohmann::json::parse(wrong.out)["faults"].size() == 1);
+  CHECK(nlohmann::json::parse(wrong.out)["faults"].size() == 2);
 }

@@ -4,7 +4,7 @@
 #include "http/multipart.hpp"
 #include "http/part_header.hpp"
 #include "http/types.hpp"
-#include "storage/download.hpp"
+#include "storage/raw_answer.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 #include <algorithm>
@@ -15,7 +15,8 @@
 #include <string_view>
 #include <tuple>
 
-// Content-Disposition and its kin, a part's whole header block, Content-Type, Content-Digest.
+// Content-Disposition and its kin, a part's whole header block, Content-Type, Content-Digest, and
+// what an answer to a Range says of its bytes.
 namespace pn::http {
 namespace {
 
@@ -79,6 +80,70 @@ void check_digest(std::string_view text) {
   require(storage::sha256_of_digest_field(field) == bytes, "ours is found among others");
 }
 
+void check_range(std::string_view text) {
+  const std::optional<storage::ContentRange> range = storage::parse_content_range(text);
+  if (!range) return;
+  require(range->first <= range->last, "a range does not end before it begins");
+  require(!range->size || range->last < *range->size, "a range ends within the whole");
+  const std::string written = "bytes " + std::to_string(range->first) + "-" +
+                              std::to_string(range->last) + "/" +
+                              (range->size ? std::to_string(*range->size) : "*");
+  require(storage::parse_content_range(written) == range, "a range is read back");
+}
+
+/// "name: value", a line each.
+Headers fields_of(std::string_view text) {
+  Headers out;
+  while (!text.empty()) {
+    const std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(line.size() + 1, text.size()));
+    const std::size_t colon = line.find(':');
+    if (colon != std::string_view::npos) out.add(line.substr(0, colon), line.substr(colon + 1));
+  }
+  return out;
+}
+
+std::optional<storage::ContentRange> range_in(const Headers& headers) {
+  return storage::parse_content_range(headers.find("content-range").value_or(""));
+}
+
+void check_answer(const Headers& headers, int status, const storage::RawAsk& ask) {
+  const Result<storage::RawAnswer> answer = storage::read_raw_head(status, headers, ask);
+  if (!answer.ok()) {
+    const std::string& code = answer.error().code;
+    require(code == "range_wrong" || code == "item_changed", "what is of no use is called that");
+    return;
+  }
+  const std::uint64_t from = status == 206 ? ask.from : 0;
+  require(answer->from == from, "bytes go where they were asked for, or to the beginning");
+  if (status == 206) {
+    const std::optional<storage::ContentRange> range = range_in(headers);
+    require(ask.from > 0 && range && range->first == ask.from, "a part is the one asked for");
+  }
+  require(!ask.size || !answer->size || *answer->size == *ask.size, "the whole is the one known");
+  require(!answer->sha256 || answer->sha256->size() == std::tuple_size_v<Sha256Digest>,
+          "a SHA-256 has 32 bytes");
+  require(answer->etag.empty() || answer->etag.starts_with('"'), "a weak ETag tells nothing");
+  require(status == 200 || ask.etag.empty() || answer->etag.empty() || answer->etag == ask.etag,
+          "a part is of the version that its beginning is of");
+}
+
+void check_raw_head(std::string_view text) {
+  const Headers headers = fields_of(text);
+  const std::optional<storage::ContentRange> range = range_in(headers);
+  const std::uint64_t first = range ? range->first : 1;
+  const std::optional<std::uint64_t> whole = range ? range->size : std::nullopt;
+  for (const int status : {200, 206}) {
+    for (const std::uint64_t from : {std::uint64_t{0}, first, first + 1}) {
+      for (const std::string_view etag : {"", "\"a\""}) {
+        check_answer(headers, status, {.from = from, .size = {}, .etag = std::string(etag)});
+        check_answer(headers, status, {.from = from, .size = whole, .etag = std::string(etag)});
+        check_answer(headers, status, {.from = from, .size = 10, .etag = std::string(etag)});
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pn::http
 
@@ -88,6 +153,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   check_parameters(text);
   check_block(text);
   check_digest(text);
+  check_range(text);
+  check_raw_head(text);
   const auto boundary = MultipartReader::boundary_of(text);
   if (boundary.ok()) {
     pn::fuzz::require(!boundary->empty() && boundary->size() <= 70, "RFC 2046 5.1.1");

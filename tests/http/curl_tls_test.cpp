@@ -115,7 +115,7 @@ TEST_CASE("tls: a CA file that is of no use is refused at once", "[http][client]
         make_http_client(world.loop.executor(), world.options);
     REQUIRE_FALSE(client.ok());
     CHECK(client.error().kind == ErrorKind::rejected);
-    CHECK_THAT(client.error().detail, Catch::Contains("EXTRA_CA_FILE " + path));
+    CHECK_THAT(client.error().detail, Catch::Contains("EXTRA_CA_FILE=" + path));
     return client.error().detail;
   };
   const std::string empty = world.folder.write("empty.pem", "").string();

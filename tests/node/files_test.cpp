@@ -28,6 +28,8 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace pn::node {
@@ -38,6 +40,42 @@ using namespace std::chrono_literals;
 
 SystemTime now() {
   return std::chrono::time_point_cast<std::chrono::microseconds>(std::chrono::system_clock::now());
+}
+
+/// Modes bind root to nothing: it becomes another user, whose `folder` is from then on.
+bool become_plain_user(const fs::path& folder) {
+  constexpr unsigned kNobody = 65534;
+  const bool plain = ::geteuid() != 0 || (::chown(folder.c_str(), kNobody, kNobody) == 0 &&
+                                          ::setresgid(kNobody, kNobody, kNobody) == 0 &&
+                                          ::setresuid(kNobody, kNobody, kNobody) == 0);
+  return plain && ::access(folder.c_str(), R_OK | W_OK | X_OK) == 0;
+}
+
+/// What some tools leave: folders that nobody may write to or look into, and a link to `foreign`.
+void fill_and_lock(const fs::path& workspace, const fs::path& foreign) {
+  fs::create_directories(workspace / "packed/inner");
+  std::ofstream(workspace / "packed/inner/file") << "data";
+  fs::create_directory_symlink(foreign, workspace / "packed/away");
+  ::chmod((workspace / "packed/inner").c_str(), 0000);
+  ::chmod((workspace / "packed").c_str(), 0555);
+}
+
+/// 0, or which step went wrong; 77: it cannot be tried here.
+int remove_locked(const fs::path& dir) {
+  if (!become_plain_user(dir)) return 77;
+  testing::FakeRng rng;
+  const fs::path foreign = dir / "foreign";
+  if (::mkdir(foreign.c_str(), 0700) != 0 || ::chmod(foreign.c_str(), 0555) != 0) return 1;
+  {
+    Workspace over(dir, TaskId("over"), rng);
+    fill_and_lock(over.open(), foreign);
+    if (!over.remove().ok() || fs::exists(over.path())) return 2;
+    Workspace died(dir, TaskId("dead"), rng);
+    fill_and_lock(died.open(), foreign);
+  }
+  if (collect_workspaces(dir, {}, now()).dead != 1) return 3;
+  struct stat status{};
+  return ::stat(foreign.c_str(), &status) == 0 && (status.st_mode & 0777U) == 0555U ? 0 : 4;
 }
 
 }  // namespace
@@ -96,6 +134,22 @@ TEST_CASE("workspace: a folder that cannot be made is the task's failure", "[nod
   testing::FakeRng rng;
   Workspace workspace("/no/such/folder", TaskId("t"), rng);
   CHECK_THROWS_AS(workspace.open(), WorkspaceFailure);
+}
+
+TEST_CASE("workspace: one whose runner made folders read-only goes, and nothing behind a link",
+          "[node][workspace][gc]") {
+  const pn::testing::TempFolder dir;
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(remove_locked(dir.path));
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) {
+    WARN("skipped: root can be no other user here");
+    return;
+  }
+  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(dir.listing() == std::vector<std::string>{"foreign"});
 }
 
 TEST_CASE("gc: a failed folder's age counts from the failure", "[node][gc]") {

@@ -7,10 +7,12 @@
 #include "storage/domain_client.hpp"
 #include "storage/input_cache.hpp"
 #include "storage/ports.hpp"
+#include "storage/task_ports.hpp"
 #include "tests/http/scripted_server.hpp"
 #include "tests/storage/domain_fixture.hpp"
 #include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
+#include "tests/support/small_disk.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
 
@@ -18,8 +20,10 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,9 +31,14 @@
 #include <vector>
 
 #include <catch2/catch.hpp>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 namespace pn::storage {
 namespace {
+
+namespace fs = std::filesystem;
 
 using testing::by_id;
 using testing::DomainWorld;
@@ -51,7 +60,9 @@ std::unique_ptr<InputCache> open_cache(const TempFolder& folder, std::uint64_t m
 
 /// The slots of one node: a client for each task, one cache.
 struct World {
-  World() { slots.cache = cache.get(); }
+  explicit World(const fs::path& disk = fs::temp_directory_path()) : folder("pn-", disk) {
+    slots.cache = cache.get();
+  }
 
   TempFolder folder;
   std::unique_ptr<InputCache> cache = open_cache(folder, 100'000'000);
@@ -60,7 +71,7 @@ struct World {
   DomainWorld slots{loop, server.url()};
   int tasks = 0;
 
-  std::filesystem::path next() { return folder.path / ("task-" + std::to_string(++tasks)); }
+  fs::path next() { return folder.path / ("task-" + std::to_string(++tasks)); }
   Files task(const std::string& id) { return task(by_id(id)); }
   Files task(DataQuery query) {
     const auto client = slots.another(server.url());
@@ -71,6 +82,43 @@ struct World {
     for (const InputFile& file : *files) CHECK(is_right(server, file));
   }
 };
+
+/// An artifact that its runner writes piece by piece.
+Awaitable<bool> stream(TaskArtifacts& outputs, std::size_t pieces) {
+  const PutOptions options;
+  Result<std::unique_ptr<ArtifactStream>> stream = co_await outputs.open_stream("a.ply", options);
+  if (!stream.ok()) co_return false;
+  const std::string piece(100'000, 'p');
+  for (std::size_t i = 0; i < pieces; ++i) {
+    const Result<void> written = co_await (*stream)->write(piece);
+    if (!written.ok()) co_return false;
+  }
+  const Result<Artifact> artifact = co_await (*stream)->finish();
+  co_return artifact.ok();
+}
+
+/// On a disk of 3 MiB, most of which the cache has: 0, or which step went wrong; 77: there is none.
+int work_on_full_disk(const fs::path& disk) {
+  constexpr std::size_t kMost = 2'000'000;
+  if (!testing::mount_small_disk(disk, "3m")) return 77;
+  World w(disk);
+  w.server.part_size = 500'000;
+  const std::string a = w.server.add("a", "ply", std::string(kMost, 'a'));
+  const std::string b = w.server.add("b", "ply", std::string(kMost, 'b'));
+  if (!w.task(a).ok()) return 1;
+  fs::remove_all(w.folder.path / "task-1");
+  if (w.cache->bytes() != kMost) return 2;
+  const Files input = w.task(b);
+  if (!input.ok() || !is_right(w.server, input->front())) return 3;
+  fs::remove_all(w.folder.path / "task-2");
+  if (w.cache->bytes() != kMost || w.cache->stats().evicted_bytes != kMost) return 4;
+  TaskArtifacts outputs(
+      w.slots.another(w.server.url()), TaskId("t"), "", [&w] { return w.folder.path / "outputs"; });
+  const bool sent = w.loop.run(stream(outputs, kMost / 100'000));
+  w.loop.run(outputs.close());
+  if (!sent) return 5;
+  return w.cache->stats().evicted_bytes == 2 * kMost ? 0 : 6;
+}
 
 }  // namespace
 
@@ -103,9 +151,9 @@ TEST_CASE("cache: a second task that wants the same input fetches no byte of it"
     CHECK(w.server.payload > 2 * 300'000);
   }
   SECTION("a file that was written to behind its back is not used") {
-    for (const auto& entry : std::filesystem::directory_iterator(w.folder.path / "cache")) {
+    for (const auto& entry : fs::directory_iterator(w.folder.path / "cache")) {
       if (entry.path().filename().string().size() != 64) continue;
-      std::filesystem::permissions(entry.path(), std::filesystem::perms::owner_all);
+      fs::permissions(entry.path(), fs::perms::owner_all);
       std::ofstream out(entry.path(), std::ios::in | std::ios::out);
       out << "tampered";
     }
@@ -122,7 +170,7 @@ TEST_CASE("cache: two slots that want the same input at once fetch it once",
   std::vector<std::unique_ptr<testing::Started>> slots;
   const auto ask = [&](std::size_t slot) -> Awaitable<void> {
     const auto client = w.slots.another(w.server.url());
-    const std::filesystem::path folder = w.folder.path / ("slot-" + std::to_string(slot));
+    const fs::path folder = w.folder.path / ("slot-" + std::to_string(slot));
     DataQuery query = by_id(a);
     Files files = co_await client->download(query, folder);
     got[slot].emplace(std::move(files));
@@ -168,6 +216,29 @@ TEST_CASE("cache: what a list does not show whole is not kept", "[storage][cache
   }
 }
 
+TEST_CASE("cache: where the disk is full it gives way to an input and to a stream's spool",
+          "[storage][cache]") {
+  const TempFolder disk;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    int wrong = 99;
+    try {
+      wrong = work_on_full_disk(disk.path);
+    } catch (const std::exception& failure) {
+      std::cerr << failure.what() << "\n";
+    }
+    ::_exit(wrong);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) {
+    WARN("skipped: this machine does not let a user mount a tmpfs");
+    return;
+  }
+  CHECK(WEXITSTATUS(status) == 0);
+}
+
 TEST_CASE("cache: the same 1 GiB input again costs no byte", "[storage][cache][.slow]") {
   constexpr std::uint64_t kSize = std::uint64_t{1} << 30U;
   const TempFolder folder;
@@ -202,7 +273,7 @@ TEST_CASE("cache: the same 1 GiB input again costs no byte", "[storage][cache][.
     const auto path = folder.path / ("task-" + std::to_string(task));
     const Files files = loop.run(client->download(by_id("i"), path), std::chrono::seconds(120));
     REQUIRE(files.ok());
-    CHECK(std::filesystem::file_size(files->front().path) == kSize);
+    CHECK(fs::file_size(files->front().path) == kSize);
   }
   CHECK(sent == kSize);
 }

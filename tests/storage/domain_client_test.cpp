@@ -274,6 +274,31 @@ TEST_CASE("domain client: raw bytes replace a file when they are whole", "[stora
   CHECK(folder.listing() == std::vector<std::string>{"out", "out/a.ply"});
 }
 
+TEST_CASE("domain client: a raw download removes what a killed one left a day ago",
+          "[storage][client]") {
+  TestLoop loop;
+  FakeDomainServer server(loop);
+  const std::string id = server.add("a", "ply", "bytes");
+  DomainWorld world(loop, server.url());
+  const TempFolder folder;
+  folder.write("out/a.ply.0123abcd.part", "one that may be under way");
+  for (const char* old : {"out/a.ply.89abcdef.part",
+                          "out/a.ply.notofhex.part",
+                          "out/a.ply.part",
+                          "out/b.ply.89abcdef.part"}) {
+    const std::filesystem::path path = folder.write(old, "half");
+    const auto now = std::filesystem::file_time_type::clock::now();
+    std::filesystem::last_write_time(path, now - std::chrono::hours(25));
+  }
+  REQUIRE(world.run(world.client->download_raw(DataId(id), folder.path / "out/a.ply")).ok());
+  CHECK(folder.listing() == std::vector<std::string>{"out",
+                                                     "out/a.ply",
+                                                     "out/a.ply.0123abcd.part",
+                                                     "out/a.ply.notofhex.part",
+                                                     "out/a.ply.part",
+                                                     "out/b.ply.89abcdef.part"});
+}
+
 TEST_CASE("domain client: a 401 takes the newer token, once", "[storage][client]") {
   TestLoop loop;
   FakeDomainServer server(loop);

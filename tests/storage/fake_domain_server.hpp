@@ -141,6 +141,9 @@ class FakeDomainServer {
   int parts_at_once = 0;     ///< now
   int most_parts_at_once = 0;
   std::uint64_t part_bytes = 0;  ///< that were received, with those that came twice
+  int downloads_together = 1;    ///< items in parts are sent when so many ask at a time
+  int downloads_at_once = 0;     ///< now
+  int most_downloads_at_once = 0;
 
   [[nodiscard]] int count(const std::string& what) const {
     return static_cast<int>(std::count(seen.begin(), seen.end(), what));
@@ -218,6 +221,7 @@ class FakeDomainServer {
       if (by_id && by_name && by_type) found.push_back(id);
     }
     if (request.headers.find("accept") == "multipart/form-data") {
+      co_await together(downloads_together, downloads_at_once, most_downloads_at_once);
       std::string body;
       for (const std::string& id : found) {
         const Item& item = items.at(id);
@@ -354,7 +358,7 @@ class FakeDomainServer {
     }
     if (request.method == http::Method::put) {
       part_bytes += body->size();
-      co_await together();
+      co_await together(parts_together, parts_at_once, most_parts_at_once);
       if (!uploads.contains(id)) {  // aborted meanwhile
         co_return http::error_response(404, "not_found", "no such upload");
       }
@@ -366,12 +370,12 @@ class FakeDomainServer {
     co_return complete(id, nlohmann::json::parse(*body));
   }
 
-  /// Until `parts_together` are there, once.
-  Awaitable<void> together() {
-    ++parts_at_once;
-    most_parts_at_once = std::max(most_parts_at_once, parts_at_once);
-    while (most_parts_at_once < parts_together) co_await clock_.sleep_for(Millis(1));
-    --parts_at_once;
+  /// Until so many are there, once.
+  Awaitable<void> together(const int& wanted, int& now, int& most) {
+    ++now;
+    most = std::max(most, now);
+    while (most < wanted) co_await clock_.sleep_for(Millis(1));
+    --now;
   }
 
   http::ServerResponse complete(const std::string& upload_id, const nlohmann::json& body) {

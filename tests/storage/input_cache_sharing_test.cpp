@@ -2,9 +2,11 @@
 #include "base/result.hpp"
 #include "storage/input_cache.hpp"
 #include "tests/storage/cache_fixture.hpp"
+#include "tests/support/small_disk.hpp"
 #include "tests/support/temp_folder.hpp"
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -16,9 +18,7 @@
 
 #include <catch2/catch.hpp>
 #include <fcntl.h>
-#include <sched.h>
 #include <sys/file.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -139,6 +139,31 @@ TEST_CASE("cache: what a live process adds is left to it, and counts; what a dea
   CHECK(f.has(item(2, 4000)));
 }
 
+TEST_CASE("cache: a process that was stopped with the lock keeps nobody for long",
+          "[storage][cache]") {
+  CacheFixture f(10'000);
+  REQUIRE(f.keep(item(1)).ok());
+  UniqueFd stopped(::open((f.folder / "lock").c_str(), O_RDWR | O_CLOEXEC));
+  REQUIRE(::flock(stopped.get(), LOCK_EX) == 0);
+  const fs::path download = f.fetched(item(2));
+  const Result<void> kept = f.cache->keep(item(2), download);
+  REQUIRE_FALSE(kept.ok());
+  CHECK_THAT(kept.error().detail, Catch::Contains("cannot lock " + f.folder.string()));
+  CHECK(TempFolder::read(download) == content_of(item(2)));
+  CHECK(f.has(item(1)));
+  // Whoever comes next does not wait for it again.
+  const auto begun = std::chrono::steady_clock::now();
+  CHECK(f.cache->shrink(1000) == 0);
+  CHECK_FALSE(f.keep(item(3)).ok());
+  CHECK(std::chrono::steady_clock::now() - begun < std::chrono::seconds(1));
+  CHECK_FALSE(InputCache::open({.folder = f.folder, .max_bytes = f.max}).ok());
+  stopped.reset();
+  CHECK(f.keep(item(2)).ok());
+  CHECK(f.has(item(2)));
+  CHECK(f.cache->bytes() == 2000);
+  CHECK(stored_in(f.folder) == 2000);
+}
+
 TEST_CASE("cache: on another disk it keeps and gives copies", "[storage][cache]") {
   const fs::path disk = other_disk();
   if (disk.empty()) {
@@ -167,12 +192,7 @@ TEST_CASE("cache: a disk that is full is an error of that kind, and nothing is l
   const fs::path download = work.write("download", content_of(item(1, 2'000'000)));
   const pid_t child = ::fork();
   if (child == 0) {
-    // A disk of one megabyte, for this process alone.
-    const bool small =
-        ::unshare(::geteuid() == 0 ? CLONE_NEWNS : CLONE_NEWUSER | CLONE_NEWNS) == 0 &&
-        ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0 &&
-        ::mount("none", disk.path.c_str(), "tmpfs", 0, "size=1m") == 0;
-    if (!small) ::_exit(77);
+    if (!pn::testing::mount_small_disk(disk.path, "1m")) ::_exit(77);
     const auto cache = InputCache::open({.folder = disk.path / "cache", .max_bytes = 10'000'000});
     if (!cache.ok()) ::_exit(2);
     const Result<void> kept = (*cache)->keep(item(1, 2'000'000), download);

@@ -97,6 +97,24 @@ TEST_CASE("parts writer: names that become one file do not overwrite", "[storage
   CHECK(TempFolder::read(parts[2].file.path) == "3");
 }
 
+TEST_CASE("parts writer: nor do long ones, whose number takes the place of their end",
+          "[storage][parts]") {
+  const TempFolder folder;
+  Writing w(folder);
+  const std::string name(300, 'n');
+  for (int i = 0; i < 11; ++i) {
+    REQUIRE(w.writer.consume(part(name, std::to_string(i))).ok());
+  }
+  REQUIRE(w.writer.consume("--B--\r\n").ok());
+  REQUIRE(w.writer.finish().ok());
+  const auto parts = w.writer.take_parts();
+  REQUIRE(parts.size() == 11);
+  CHECK(parts[0].file.path.filename() == std::string(253, 'n') + ".t");
+  CHECK(parts[1].file.path.filename() == std::string(251, 'n') + "_2.t");
+  CHECK(parts[10].file.path.filename() == std::string(250, 'n') + "_11.t");
+  CHECK(TempFolder::read(parts[10].file.path) == "10");
+}
+
 TEST_CASE("parts writer: many small files are there once the answer is", "[storage][parts]") {
   const TempFolder folder;
   Writing w(folder);
