@@ -67,6 +67,7 @@ struct DomainClientParts {
   InputCache* cache = nullptr;       ///< null: inputs are fetched each time
   Flights* flights = nullptr;        ///< of all who share the cache; null with it
   UploadJournal* journal = nullptr;  ///< null: an upload that is cut short is begun anew
+  Flights* uploading = nullptr;      ///< its keys in use, of all who share it; null with it
 };
 
 /// Pauses between the tries of one thing, until its tries or its time are used up.

@@ -31,7 +31,6 @@ struct UploadOrder {
   std::filesystem::path file{};  ///< empty: `bytes`. Must not change meanwhile
   std::string bytes{};
   std::optional<DataId> existing{};  ///< the record to update, where it is known
-  UploadTarget::Resume resume = UploadTarget::Resume::yes;
 };
 
 /// The data of one domain, for a task (its token) or for a client command (a domain grant). Nothing

@@ -15,6 +15,7 @@
 #include "storage/domain_calls.hpp"
 #include "storage/domain_json.hpp"
 #include "storage/file_body.hpp"
+#include "storage/flights.hpp"
 #include "storage/upload_feed.hpp"
 #include "storage/upload_journal.hpp"
 
@@ -81,13 +82,20 @@ PartsUpload::PartsUpload(Executor executor, DomainCalls& calls, UploadFeed& feed
     : calls_(calls),
       feed_(feed),
       order_(std::move(order)),
-      journal_(feed.size() ? order_.journal : nullptr),
       key_{.server = calls.server().str(),
            .domain = calls.domain(),
            .name = order_.name,
            .data_type = order_.data_type},
+      claim_(claim()),
+      journal_(claim_ ? order_.journal : nullptr),
       freed_(executor),
       workers_(executor) {}
+
+std::optional<Flights::Claim> PartsUpload::claim() const {
+  if (order_.journal == nullptr || !feed_.size()) return std::nullopt;
+  return calls_.parts().uploading->claim(key_.server + '\n' + key_.domain.str() + '\n' + key_.name +
+                                         '\n' + key_.data_type);
+}
 
 http::Url PartsUpload::upload_url(const std::string& upload_id) const {
   return calls_.data().append({"multipart"}).with_query("uploadId", upload_id);

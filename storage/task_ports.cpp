@@ -25,28 +25,10 @@
 
 namespace pn::storage {
 
-/// An upload of a name that is under way. Two of one name at a time would each take the other's
-/// parts for its own, so only the first has the journal.
-class TaskArtifacts::Sending {
- public:
-  explicit Sending(Entry& entry) : entry_(entry), first_(entry.uploads++ == 0) {}
-  ~Sending() { --entry_.uploads; }
-  Sending(const Sending&) = delete;
-  Sending& operator=(const Sending&) = delete;
-
-  [[nodiscard]] UploadTarget::Resume resume() const {
-    return first_ ? UploadTarget::Resume::yes : UploadTarget::Resume::no;
-  }
-
- private:
-  Entry& entry_;
-  const bool first_;
-};
-
 class TaskArtifacts::Stream final : public ArtifactStream {
  public:
   Stream(Entry& entry, std::shared_ptr<StreamedUpload> upload)
-      : entry_(entry), sending_(entry), upload_(std::move(upload)) {}
+      : entry_(entry), upload_(std::move(upload)) {}
   ~Stream() override {
     if (!finished_) upload_->give_up();
   }
@@ -69,7 +51,6 @@ class TaskArtifacts::Stream final : public ArtifactStream {
 
  private:
   Entry& entry_;
-  const Sending sending_;
   const std::shared_ptr<StreamedUpload> upload_;  // shared with the port, which joins it
   bool finished_ = false;
 };
@@ -107,11 +88,9 @@ Awaitable<Result<Artifact>> TaskArtifacts::put(std::string rel_path,
   const Result<ArtifactName> name = names_.name(rel_path, options);
   if (!name.ok()) co_return name.error();
   Entry& entry = this->entry(*name);
-  const Sending sending(entry);
   order.name = name->name;
   order.data_type = name->data_type;
   order.existing = entry.id;
-  order.resume = sending.resume();
   const Result<DataItem> item = co_await client_->upload(std::move(order));
   if (!item.ok()) co_return item.error();
   crash_point("artifact.uploaded");

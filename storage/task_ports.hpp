@@ -45,9 +45,7 @@ class TaskArtifacts final : public ArtifactPort {
   struct Entry {
     ArtifactName name;
     std::optional<DataId> id;
-    int uploads = 0;  ///< under way
   };
-  class Sending;
   class Stream;
   Awaitable<Result<Artifact>> put(std::string rel_path, PutOptions options, UploadOrder order);
   Entry& entry(const ArtifactName& name);

@@ -17,7 +17,7 @@ struct UploadTarget {
   std::string data_type;
   std::optional<DataId> existing{};  ///< the record to update, where it is known: no look-up
   enum class Resume { yes, no };
-  /// Whether the journal may be used: not by two uploads of one name at a time.
+  /// Whether a later upload may take up what this one leaves.
   Resume resume = Resume::yes;
 };
 
