@@ -88,6 +88,7 @@ Awaitable<Result<void>> DomainData::ready() {
   options.upload_parallel = std::clamp(std::thread::hardware_concurrency(), 1U, kMostParallel);
   auto tokens = std::make_unique<GrantTokens>(session_, std::move(granted->token));
   options.retry.tries = 6;  // somebody waits: a quarter of a minute, and not the two of a node
+  options.retry_after_most = options.retry_for;
   client_.emplace(parts_,
                   std::move(granted->domain_server),
                   session_.settings().domain,

@@ -1,7 +1,6 @@
 #include "storage/domain_calls.hpp"
 
 #include "base/awaitable.hpp"
-#include "base/deadline.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
 #include "base/result.hpp"
@@ -41,9 +40,13 @@ void LimitsCache::keep(const std::string& server, UploadLimits limits, SteadyTim
 
 Awaitable<bool> Patience::again(const Error& error) {
   if (error.kind != ErrorKind::retry) co_return false;
-  if (!end_) end_ = Deadline::in(clock_, time_);
+  if (!end_) end_ = clock_.steady_now() + time_;
+  const Millis asked = error.after.value_or(Millis{0});
+  if (asked > asked_left_) co_return false;
+  asked_left_ -= asked;
+  *end_ += asked;
   const std::optional<Millis> pause = backoff_.next(rng_, error.after);
-  if (!pause || clock_.steady_now() + *pause >= end_->at()) co_return false;
+  if (!pause || clock_.steady_now() + *pause >= *end_) co_return false;
   co_await clock_.sleep_for(*pause);
   co_return true;
 }
@@ -77,7 +80,7 @@ http::Request DomainCalls::transfer(http::Method method, http::Url url) const {
 }
 
 Patience DomainCalls::patience() const {
-  return {parts_.clock, parts_.rng, options_.retry, options_.retry_for};
+  return {parts_.clock, parts_.rng, options_.retry, options_.retry_for, options_.retry_after_most};
 }
 
 Awaitable<Result<http::Response>> DomainCalls::once(http::Request request) {
@@ -98,7 +101,8 @@ Awaitable<Result<http::Response>> DomainCalls::once(http::Request request) {
 Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request,
                                                         RetryPolicy policy,
                                                         BeforeAgain before_again) {
-  Patience patience(parts_.clock, parts_.rng, policy, options_.retry_for);
+  Patience patience(
+      parts_.clock, parts_.rng, policy, options_.retry_for, options_.retry_after_most);
   for (;;) {
     http::Request attempt = request;
     Result<http::Response> answer = co_await once(std::move(attempt));

@@ -54,6 +54,10 @@ struct DomainClientOptions {
   /// For calls and whole downloads; counted from the first failure.
   RetryPolicy retry{.tries = 0};
   std::chrono::milliseconds retry_for{120'000};
+  /// What servers ask for (Retry-After) is waited out beside that, so much of it in all: longer
+  /// than the minutes in which rate limits and restarts pass, shorter than another node would take
+  /// to do the task again. The most that http lets through is a day.
+  std::chrono::milliseconds retry_after_most{600'000};
 };
 
 /// What a client is built from; all outlive it.
@@ -73,8 +77,18 @@ struct DomainClientParts {
 /// Pauses between the tries of one thing, until its tries or its time are used up.
 class Patience final {
  public:
-  Patience(Clock& clock, Rng& rng, RetryPolicy policy, std::chrono::milliseconds time)
-      : clock_(clock), rng_(rng), backoff_(policy), time_(time) {}
+  /// `time` counts from the first failure, without what the server asks for: that has `asked`.
+  Patience(Clock& clock,
+           Rng& rng,
+           RetryPolicy policy,
+           std::chrono::milliseconds time,
+           std::chrono::milliseconds asked)
+      : clock_(clock),
+        rng_(rng),
+        backoff_(policy),
+        time_(time),
+        asked_(asked),
+        asked_left_(asked) {}
 
   /// After a failure: true when it is to be tried again, having waited.
   Awaitable<bool> again(const Error& error);
@@ -82,14 +96,17 @@ class Patience final {
   void progressed() {
     backoff_.reset();
     end_.reset();
+    asked_left_ = asked_;
   }
 
  private:
   Clock& clock_;
   Rng& rng_;
   Backoff backoff_;
-  std::chrono::milliseconds time_;
-  std::optional<Deadline> end_;
+  const std::chrono::milliseconds time_;
+  const std::chrono::milliseconds asked_;
+  std::chrono::milliseconds asked_left_;
+  std::optional<SteadyTime> end_;
 };
 
 /// Requests to one domain: who we are, the newest token, one more try after a 401, retries. Knows
