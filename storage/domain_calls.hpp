@@ -51,7 +51,7 @@ struct DomainClientOptions {
   int part_retries = 10;
   std::size_t download_parallel = 4;  ///< inputs at once
   std::uint64_t max_input_bytes = 0;  ///< of all inputs of a task; zero: no limit
-  /// For calls and whole downloads; counted from the first failure.
+  /// For calls, whole downloads and uploads in one request; counted from the first failure.
   RetryPolicy retry{.tries = 0};
   std::chrono::milliseconds retry_for{120'000};
   /// What servers ask for (Retry-After) is waited out beside that, so much of it in all: longer
@@ -78,10 +78,11 @@ struct DomainClientParts {
 class Patience final {
  public:
   /// `time` counts from the first failure, without what the server asks for: that has `asked`.
+  /// Without it the tries decide.
   Patience(Clock& clock,
            Rng& rng,
            RetryPolicy policy,
-           std::chrono::milliseconds time,
+           std::optional<std::chrono::milliseconds> time,
            std::chrono::milliseconds asked)
       : clock_(clock),
         rng_(rng),
@@ -98,15 +99,21 @@ class Patience final {
     end_.reset();
     asked_left_ = asked_;
   }
+  /// The try that failed moved bytes all that time: it is the line that is slow, and not the server
+  /// that is away, so it is not counted. But nothing is counted anew: a server that fails after the
+  /// last byte each time would be sent all of them for ever.
+  void moved(SteadyTime::duration time) {
+    if (end_) *end_ += time;
+  }
 
  private:
   Clock& clock_;
   Rng& rng_;
   Backoff backoff_;
-  const std::chrono::milliseconds time_;
+  const std::optional<std::chrono::milliseconds> time_;
   const std::chrono::milliseconds asked_;
   std::chrono::milliseconds asked_left_;
-  std::optional<SteadyTime> end_;
+  std::optional<SteadyTime> end_;  ///< nothing before the first failure, and without a time
 };
 
 /// Requests to one domain: who we are, the newest token, one more try after a 401, retries. Knows
@@ -135,8 +142,9 @@ class DomainCalls final {
   /// With the newest token; after a 401 with a newer one once more, where there is one.
   Awaitable<Result<http::Response>> once(http::Request request);
   /// once(), again while the failure is of kind `retry` (501 is not: no feature appears by asking
-  /// again) and `policy` allows. Not for requests with a sink.
-  Awaitable<Result<http::Response>> exchange(http::Request request, RetryPolicy policy);
+  /// again) and `patience` lasts. Not for requests with a sink.
+  Awaitable<Result<http::Response>> exchange(http::Request request, Patience& patience);
+  /// With that of patience().
   Awaitable<Result<http::Response>> exchange(http::Request request);
   /// Asked before the request is sent again, for what may have been done though its answer was
   /// lost. False: it is not to be sent again, and the failure is the answer.
@@ -145,7 +153,7 @@ class DomainCalls final {
 
  private:
   Awaitable<Result<http::Response>> exchange(http::Request request,
-                                             RetryPolicy policy,
+                                             Patience& patience,
                                              BeforeAgain before_again);
 
   DomainClientParts parts_;

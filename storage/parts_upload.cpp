@@ -240,6 +240,15 @@ Awaitable<Result<bool>> PartsUpload::is_there(std::uint32_t number, ContentSourc
   co_return true;
 }
 
+/// The tries decide, as the setting has it, and not the time: on a slow line one part takes longer
+/// than all of that.
+Patience PartsUpload::patience_for_part() const {
+  const DomainClientOptions& options = calls_.options();
+  RetryPolicy policy = options.retry;
+  policy.tries = options.part_retries + 1;
+  return {calls_.parts().clock, calls_.parts().rng, policy, std::nullopt, options.retry_after_most};
+}
+
 Awaitable<Result<void>> PartsUpload::put_part(std::uint32_t number, ContentSource::Range range) {
   ContentSource source(feed_.content(), range, calls_.parts().files);
   if (journal_ != nullptr) source.take_digest();
@@ -247,9 +256,8 @@ Awaitable<Result<void>> PartsUpload::put_part(std::uint32_t number, ContentSourc
   http::Request request = calls_.transfer(http::Method::put, url);
   request.headers.set("Content-Type", kBytes);
   request.source = &source;
-  RetryPolicy policy = calls_.options().retry;
-  policy.tries = calls_.options().part_retries + 1;
-  const Result<http::Response> answer = co_await calls_.exchange(std::move(request), policy);
+  Patience patience = patience_for_part();
+  const Result<http::Response> answer = co_await calls_.exchange(std::move(request), patience);
   const Result<http::Response> good = success(answer);
   if (!good.ok() && good.error().kind == ErrorKind::not_found) {
     gone_ = true;

@@ -57,6 +57,7 @@ class PartsUpload final {
   Awaitable<Result<void>> initiate();
   Awaitable<Result<void>> send_parts();
   Awaitable<void> send_part(std::uint32_t number, ContentSource::Range range);
+  [[nodiscard]] Patience patience_for_part() const;
   Awaitable<Result<void>> put_part(std::uint32_t number, ContentSource::Range range);
   /// Whether the server has these very bytes as its part `number`.
   Awaitable<Result<bool>> is_there(std::uint32_t number, ContentSource::Range range);
