@@ -35,6 +35,8 @@ namespace pn::storage {
 namespace {
 
 constexpr int kRounds = 4;
+/// The protocol's, where a server names no limit.
+constexpr std::uint64_t kRequestMax = 104'857'600;
 constexpr std::size_t kBoundaryBytes = 16;
 constexpr std::uint64_t kTogether = 64 * 1024;
 constexpr std::string_view kBytes = "application/octet-stream";
@@ -71,8 +73,7 @@ Awaitable<Result<DataItem>> Upload::run() {
     if (*same) co_return *found_;
     const Result<UploadLimits> allowed = co_await limits();
     if (!allowed.ok()) co_return allowed.error();
-    const bool parts = co_await needs_parts(*allowed);
-    Result<DataItem> done = co_await try_once(parts && !parts_refused_);
+    Result<DataItem> done = co_await try_once(*allowed);
     if (done.ok() || round == kRounds) co_return done;
     std::string code = done.error().code;
     const Result<bool> again = co_await worth_another(std::move(code));
@@ -100,22 +101,25 @@ Awaitable<Result<bool>> Upload::worth_another(std::string code) {
 }
 
 Awaitable<bool> Upload::needs_parts(const UploadLimits& allowed) {
-  if (!allowed.request_max_bytes || !allowed.multipart) co_return false;
+  if (!allowed.multipart || parts_refused_) co_return false;
   const std::string boundary(2 * kBoundaryBytes, 'x');
   const std::uint64_t envelope = envelope_head(boundary).size() + envelope_tail(boundary).size();
-  const std::uint64_t room =
-      *allowed.request_max_bytes - std::min(*allowed.request_max_bytes, envelope);
+  const std::uint64_t most = allowed.request_max_bytes.value_or(kRequestMax);
+  const std::uint64_t room = most - std::min(most, envelope);
   const std::uint64_t there = co_await feed_.available(0, room + 1);
   // Empty content is refused in parts.
   co_return there > room&& there > 0;
 }
 
-Awaitable<Result<DataItem>> Upload::try_once(bool parts) {
-  if (parts) {
-    Result<DataItem> done = co_await in_parts();
-    co_return done;
+Awaitable<Result<DataItem>> Upload::try_once(const UploadLimits& allowed) {
+  const bool parts = co_await needs_parts(allowed);
+  if (!parts) {
+    Result<DataItem> done = co_await in_one_request();
+    const bool too_large = !done.ok() && done.error().code == "http_413" && feed_.size() != 0;
+    // What stands before a server may take less than the server says.
+    if (!too_large || !allowed.multipart || parts_refused_) co_return done;
   }
-  Result<DataItem> done = co_await in_one_request();
+  Result<DataItem> done = co_await in_parts();
   co_return done;
 }
 

@@ -36,7 +36,7 @@ class Upload final {
   /// Kind `retry`, code "limits_unknown", when the server is not old and does not tell them.
   Awaitable<Result<UploadLimits>> limits();
   Awaitable<bool> needs_parts(const UploadLimits& allowed);
-  Awaitable<Result<DataItem>> try_once(bool in_parts);
+  Awaitable<Result<DataItem>> try_once(const UploadLimits& allowed);
   /// After a failure: looks the name up again where that may help.
   Awaitable<Result<bool>> worth_another(std::string code);
   Awaitable<Result<DataItem>> in_one_request();

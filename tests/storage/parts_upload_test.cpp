@@ -23,6 +23,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <span>
@@ -57,6 +58,55 @@ TEST_CASE("upload: parts go out in parallel, as many as is said", "[storage][upl
   CHECK(f.stored() == pattern(12'345));
   CHECK(f.server.most_parts_at_once == parallel);
   CHECK(f.parts_sent() == 13);
+}
+
+TEST_CASE("upload: a server that names no limit has the protocol's", "[storage][upload]") {
+  Fixture f;
+  const bool large = GENERATE(false, true);
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (request.path == "/api/v1/info") {
+      return http::ServerResponse::json(200, R"({"upload":{"multipart":{"enabled":true}}})");
+    }
+    if (request.method != http::Method::post) return std::nullopt;
+    return http::error_response(403, "enough", "which way it takes is all we want to know");
+  };
+  UploadOrder order = f.order("");
+  std::filesystem::resize_file(order.file, large ? 104'857'600 : 5000);  // the envelope counts
+  const auto world = f.life();
+  const auto item = world->run(world->client->upload(std::move(order)));
+  CHECK(item.error().code == "http_403");
+  CHECK(f.server.count("POST /data/multipart") == (large ? 1 : 0));
+  CHECK(f.server.count("POST /data") == (large ? 0 : 1));
+}
+
+TEST_CASE("upload: what turns out to be too large for one request goes in parts",
+          "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = 1 << 20;
+  f.server.served = [&](const http::ServerRequest& request) {
+    if (request.path == "/api/v1/info") f.server.request_max = 100;
+  };
+  SECTION("where the server takes parts") {
+    REQUIRE(f.upload(pattern(2500)).ok());
+    CHECK(f.stored() == pattern(2500));
+    CHECK(f.server.count("POST /data") == 1);
+    CHECK(f.parts_sent() == 3);
+  }
+  SECTION("but not where it says that it takes none") {
+    f.server.has_multipart = false;
+    CHECK(f.upload(pattern(2500)).error().code == "http_413");
+    CHECK(f.server.count("POST /data") == 1);
+  }
+  SECTION("nor where it refuses them") {
+    f.server.fault =
+        [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+      if (!request.has_query("uploads")) return std::nullopt;
+      return http::error_response(404, "no", "no route");
+    };
+    CHECK(f.upload(pattern(2500)).error().code == "http_413");
+    CHECK(f.server.count("POST /data") == 2);
+    CHECK(f.server.count("POST /data/multipart") == 1);
+  }
 }
 
 TEST_CASE("upload: the first part that is refused ends the others", "[storage][upload][mt]") {
