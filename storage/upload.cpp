@@ -86,10 +86,11 @@ Awaitable<Result<bool>> Upload::worth_another(std::string code) {
   if (code == "parts_refused") parts_refused_ = true;
   if (code == "upload_gone" || code == "parts_refused") co_return true;
   if (code == "http_409" && !id_) {
-    // Somebody made the name since we looked: it is updated, as if it had been there.
+    // Somebody made the name since we looked: it is updated, as if it had been there. Where it has
+    // gone again by now, it is made anew.
     const Result<void> looked = co_await look_up();
     if (!looked.ok()) co_return looked.error();
-    co_return id_.has_value();
+    co_return true;
   }
   if (code != "http_404" || !id_) co_return false;
   // The record that we meant to update is gone. Where it is not, the way in parts is missing.

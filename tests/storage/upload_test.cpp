@@ -80,6 +80,20 @@ TEST_CASE("upload: one that is made meanwhile is updated too", "[storage][upload
   CHECK(f.server.uploads.empty());
 }
 
+TEST_CASE("upload: one that is made and removed meanwhile is made anew", "[storage][upload]") {
+  Fixture f;
+  int conflicts = GENERATE(1, 100);
+  const bool passes = conflicts == 1;
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (request.method != http::Method::post || conflicts-- <= 0) return std::nullopt;
+    return http::error_response(409, "conflict", "it exists, for the moment");
+  };
+  const auto item = f.upload_file(pattern(10));
+  CHECK(item.ok() == passes);
+  CHECK(f.server.count("POST /data") == (passes ? 2 : 4));
+  CHECK(f.server.count("GET /data") == (passes ? 2 : 4));
+}
+
 TEST_CASE("upload: a record that is removed meanwhile is made anew", "[storage][upload]") {
   Fixture f;
   UploadOrder order;
