@@ -141,12 +141,13 @@ Awaitable<Result<PutFile>> DomainData::put(std::filesystem::path file,
   PutFile out;
   for (DataItem& item : *there) {
     if (item.name != order.name || item.data_type != order.data_type) continue;
-    if (by_content && item.size == hashed->size) {
+    const bool same = item.sha256.empty() ? by_content : item.sha256 == hashed->hex;
+    if (same && item.size == hashed->size) {
       out.item = std::move(item);
       out.reused = true;
       co_return out;
     }
-    order.existing = item.id;
+    order.existing = std::move(item);
   }
   Result<DataItem> sent = co_await client_->upload(std::move(order));
   if (!sent) co_return std::move(sent).error();

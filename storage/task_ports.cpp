@@ -45,7 +45,7 @@ class TaskArtifacts::Stream final : public ArtifactStream {
     finished_ = true;
     if (!item.ok()) co_return item.error();
     crash_point("artifact.uploaded");
-    entry_.id = item->id;
+    entry_.item = *item;
     co_return artifact(entry_);
   }
 
@@ -78,7 +78,7 @@ Artifact TaskArtifacts::artifact(const Entry& entry) {
   out.logical_path = entry.name.logical_path;
   out.name = entry.name.name;
   out.data_type = entry.name.data_type;
-  out.id = *entry.id;
+  out.id = entry.item->id;
   return out;
 }
 
@@ -90,11 +90,11 @@ Awaitable<Result<Artifact>> TaskArtifacts::put(std::string rel_path,
   Entry& entry = this->entry(*name);
   order.name = name->name;
   order.data_type = name->data_type;
-  order.existing = entry.id;
+  order.existing = entry.item;
   const Result<DataItem> item = co_await client_->upload(std::move(order));
   if (!item.ok()) co_return item.error();
   crash_point("artifact.uploaded");
-  entry.id = item->id;
+  entry.item = *item;
   co_return artifact(entry);
 }
 
@@ -130,7 +130,7 @@ Awaitable<Result<std::unique_ptr<ArtifactStream>>> TaskArtifacts::open_stream(st
   UploadTarget target;
   target.name = name->name;
   target.data_type = name->data_type;
-  target.existing = entry.id;
+  target.existing = entry.item;
   target.resume = UploadTarget::Resume::no;  // without its size nobody could tell it again
   const Executor executor = co_await asio::this_coro::executor;
   auto upload =
@@ -143,7 +143,7 @@ Awaitable<Result<std::unique_ptr<ArtifactStream>>> TaskArtifacts::open_stream(st
 std::vector<Artifact> TaskArtifacts::artifacts() const {
   std::vector<Artifact> out;
   for (const Entry& entry : entries_) {
-    if (entry.id) out.push_back(artifact(entry));
+    if (entry.item) out.push_back(artifact(entry));
   }
   return out;
 }

@@ -60,7 +60,9 @@ Result<DataItem> first_item(std::string_view body) {
 }  // namespace
 
 Upload::Upload(DomainCalls& calls, UploadFeed& feed, UploadTarget target)
-    : calls_(calls), feed_(feed), target_(std::move(target)), id_(target_.existing) {}
+    : calls_(calls), feed_(feed), target_(std::move(target)) {
+  if (target_.existing) id_ = target_.existing->id;
+}
 
 Awaitable<Result<DataItem>> Upload::run() {
   if (!id_) {
@@ -163,12 +165,24 @@ Awaitable<Result<std::string>> Upload::digest(std::uint64_t size) {
 }
 
 Awaitable<Result<bool>> Upload::unchanged() {
-  const bool comparable = id_ && found_ && found_->id == *id_ && !found_->sha256.empty();
+  if (!found_ && target_.existing && id_ == target_.existing->id) {
+    Result<bool> same = co_await has_ours(*target_.existing);
+    if (!same.ok() || !*same) co_return same;
+    // Others write too: what we were told of the record may be old.
+    const Result<void> looked = co_await look_up();
+    if (!looked.ok()) co_return looked.error();
+  }
+  if (!found_ || id_ != found_->id) co_return false;
+  Result<bool> same = co_await has_ours(*found_);
+  co_return same;
+}
+
+Awaitable<Result<bool>> Upload::has_ours(const DataItem& item) {
   const std::optional<std::uint64_t> size = feed_.size();
-  if (!comparable || !size || *size != found_->size) co_return false;
+  if (item.sha256.empty() || size != item.size) co_return false;
   const Result<std::string> ours = co_await digest(*size);
   if (!ours.ok()) co_return ours.error();
-  co_return *ours == found_->sha256;
+  co_return *ours == item.sha256;
 }
 
 Awaitable<Result<std::optional<DataItem>>> Upload::find_ours(std::uint64_t size) {
@@ -231,6 +245,10 @@ std::string Upload::envelope_head(const std::string& boundary) const {
 
 Awaitable<Result<DataItem>> Upload::in_one_request() {
   const std::uint64_t size = co_await feed_.available(0, kEverything);
+  // Of a stream that is known only now.
+  const Result<bool> same = co_await unchanged();
+  if (!same.ok()) co_return same.error();
+  if (*same) co_return *found_;
   const std::string boundary = random_hex(calls_.parts().rng, kBoundaryBytes);
   const ContentSource::Range everything{.offset = 0, .size = size};
   ContentSource source(feed_.content(), everything, calls_.parts().files);

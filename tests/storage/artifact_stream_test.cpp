@@ -78,6 +78,29 @@ TEST_CASE("artifact stream: what is small goes in one request", "[storage][strea
   CHECK_FALSE(f.spooled());
 }
 
+TEST_CASE("artifact stream: what the server has already is not sent", "[storage][stream]") {
+  Fixture f;
+  f.server.request_max = 10'000;
+  f.server.tells_digest = true;
+  const std::string id = f.server.add("n_ply_t", "ply", pattern(5000));
+  const auto runner = [&]() -> Awaitable<void> {
+    for (int put = 1; put <= 2; ++put) {  // looked up; and known to the task by then
+      const std::unique_ptr<ArtifactStream> stream = co_await f.open();
+      const std::string bytes = pattern(5000);
+      const Result<void> written = co_await stream->write(bytes);
+      REQUIRE(written.ok());
+      // The look-up is over before the size is known.
+      co_await f.seen([&] { return f.server.count("GET /api/v1/info") == 1; });
+      const Result<Artifact> artifact = co_await stream->finish();
+      REQUIRE(artifact.ok());
+      CHECK(artifact->id == DataId(id));
+    }
+  };
+  f.loop.run(runner());
+  CHECK(f.server.items.at(id).version == 1);
+  CHECK(f.server.seen.size() == 3);  // the limits, and two look-ups
+}
+
 TEST_CASE("artifact stream: parts go out while more is written, the last is what is left",
           "[storage][stream][mt]") {
   Fixture f;

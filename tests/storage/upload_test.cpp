@@ -1,4 +1,5 @@
 #include "base/awaitable.hpp"
+#include "base/ids.hpp"
 #include "base/result.hpp"
 #include "http/server.hpp"
 #include "http/types.hpp"
@@ -100,7 +101,7 @@ TEST_CASE("upload: a record that is removed meanwhile is made anew", "[storage][
   order.name = "n";
   order.data_type = "ply";
   order.bytes = "new";
-  order.existing = DataId("gone");
+  order.existing.emplace().id = DataId("gone");
   const auto item = f.world.run(f.world.client->upload(std::move(order)));
   REQUIRE(item.ok());
   CHECK(f.server.items.at(item->id.str()).bytes == "new");
@@ -114,7 +115,7 @@ TEST_CASE("upload: in parts too, a record that is removed is made anew", "[stora
   order.name = "n";
   order.data_type = "ply";
   order.file = f.folder.write("file", pattern(2500));
-  order.existing = DataId("gone");
+  order.existing.emplace().id = DataId("gone");
   const auto item = f.world.run(f.world.client->upload(std::move(order)));
   REQUIRE(item.ok());
   CHECK(f.server.items.at(item->id.str()).bytes == pattern(2500));
