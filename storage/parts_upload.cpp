@@ -256,16 +256,12 @@ Awaitable<Result<void>> PartsUpload::put_part(std::uint32_t number, ContentSourc
   http::Request request = calls_.transfer(http::Method::put, url);
   request.headers.set("Content-Type", kBytes);
   request.source = &source;
-  Patience patience = patience_for_part();
-  const Result<http::Response> answer = co_await calls_.exchange(std::move(request), patience);
-  const Result<http::Response> good = success(answer);
-  if (!good.ok() && good.error().kind == ErrorKind::not_found) {
+  Result<std::string> etag = co_await put_until_told(std::move(request));
+  if (!etag.ok() && etag.error().kind == ErrorKind::not_found) {
     gone_ = true;
     co_return upload_gone("the server forgot the upload");
   }
-  if (!good.ok()) co_return within("part " + std::to_string(number), good.error());
-  Result<std::string> etag = parse_etag(good->body);
-  if (!etag.ok()) co_return std::move(etag).error();
+  if (!etag.ok()) co_return within("part " + std::to_string(number), etag.error());
   etags_.insert_or_assign(number, *etag);
   ++sent_;
   std::optional<std::string> digest = source.digest();
@@ -276,6 +272,24 @@ Awaitable<Result<void>> PartsUpload::put_part(std::uint32_t number, ContentSourc
   part.sha256 = *std::move(digest);
   co_await acknowledged(std::move(part));
   co_return Result<void>();
+}
+
+Awaitable<Result<std::string>> PartsUpload::put_until_told(http::Request request) {
+  Patience patience = patience_for_part();
+  for (;;) {
+    http::Request attempt = request;
+    const Result<http::Response> answer = co_await calls_.exchange(std::move(attempt), patience);
+    const Result<http::Response> good = success(answer);
+    if (!good.ok()) co_return good.error();
+    Result<std::string> etag = parse_etag(good->body);
+    if (etag.ok()) co_return etag;
+    // What stands before the server answered in its place, perhaps: that passes as an outage does,
+    // and is no reason to throw the other parts away.
+    Error unread = std::move(etag).error();
+    unread.kind = ErrorKind::retry;
+    const bool again = co_await patience.again(unread);
+    if (!again || !request.source->rewind()) co_return unread;
+  }
 }
 
 Awaitable<void> PartsUpload::acknowledged(JournalledPart part) {

@@ -59,6 +59,8 @@ class PartsUpload final {
   Awaitable<void> send_part(std::uint32_t number, ContentSource::Range range);
   [[nodiscard]] Patience patience_for_part() const;
   Awaitable<Result<void>> put_part(std::uint32_t number, ContentSource::Range range);
+  /// Until the server tells the part's etag, or its tries are used up.
+  Awaitable<Result<std::string>> put_until_told(http::Request request);
   /// Whether the server has these very bytes as its part `number`.
   Awaitable<Result<bool>> is_there(std::uint32_t number, ContentSource::Range range);
   Awaitable<void> acknowledged(JournalledPart part);

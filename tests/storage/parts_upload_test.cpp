@@ -126,6 +126,35 @@ TEST_CASE("upload: the first part that is refused ends the others", "[storage][u
   CHECK(f.server.items.empty());
 }
 
+TEST_CASE("upload: a part whose answer tells nothing is sent again", "[storage][upload]") {
+  Fixture f;
+  f.settings.journal = &f.journal;
+  f.settings.parallel = 1;
+  const std::string answer =
+      GENERATE(as<std::string>(), "<html>welcome</html>", "{}", R"({"etag":""})");
+  int times = 3;
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (!UploadFixture::is_part(request, "2") || times-- <= 0) return std::nullopt;
+    return http::ServerResponse::json(200, answer);
+  };
+  SECTION("until it does") {
+    REQUIRE(f.upload(pattern(2500)).ok());
+    CHECK(f.stored() == pattern(2500));
+    CHECK(f.parts_sent() == 6);
+  }
+  SECTION("or is an outage: what is there is kept for another attempt") {
+    times = 100;
+    const auto item = f.upload(pattern(2500));
+    REQUIRE_FALSE(item.ok());
+    CHECK(item.error().kind == ErrorKind::retry);
+    CHECK_THAT(item.error().detail, Catch::StartsWith("upload of n: part 2: "));
+    CHECK(f.parts_sent() == 5);  // the first, and four tries of the second
+    CHECK(f.journal.only().parts.size() == 1);
+    CHECK(f.server.uploads.size() == 1);
+  }
+  CHECK(f.aborts() == 0);
+}
+
 TEST_CASE("upload: a token that runs out in the middle is renewed once for all",
           "[storage][upload][mt]") {
   Fixture f;
