@@ -88,6 +88,7 @@ Awaitable<Result<void>> DomainData::ready() {
   options.upload_parallel = std::clamp(std::thread::hardware_concurrency(), 1U, kMostParallel);
   auto tokens = std::make_unique<GrantTokens>(session_, std::move(granted->token));
   options.retry.tries = 6;  // somebody waits: a quarter of a minute, and not the two of a node
+  options.retry_after_most = options.retry_for;
   client_.emplace(parts_,
                   std::move(granted->domain_server),
                   session_.settings().domain,
@@ -140,12 +141,13 @@ Awaitable<Result<PutFile>> DomainData::put(std::filesystem::path file,
   PutFile out;
   for (DataItem& item : *there) {
     if (item.name != order.name || item.data_type != order.data_type) continue;
-    if (by_content && item.size == hashed->size) {
+    const bool same = item.sha256.empty() ? by_content : item.sha256 == hashed->hex;
+    if (same && item.size == hashed->size) {
       out.item = std::move(item);
       out.reused = true;
       co_return out;
     }
-    order.existing = item.id;
+    order.existing = std::move(item);
   }
   Result<DataItem> sent = co_await client_->upload(std::move(order));
   if (!sent) co_return std::move(sent).error();

@@ -45,7 +45,8 @@ class DomainData final {
   /// One item's metadata; kind `not_found`.
   Awaitable<Result<DataItem>> describe(DataId id);
   /// Sends a file. Without a name it gets `<stem>_<12 hex digits of its SHA-256>`, and is not sent
-  /// where that is there already; with one, what has that name and type is replaced.
+  /// where that is there already; with one, what has that name and type is replaced, but not where
+  /// its digest is the file's.
   Awaitable<Result<PutFile>> put(std::filesystem::path file, std::string name, std::string type);
   /// Into `to`, which appears whole or not at all and replaces what was there.
   Awaitable<Result<void>> get(DataId id, std::filesystem::path to);

@@ -34,6 +34,9 @@ class BodySource {
   virtual std::optional<FileRange> take_file() { return std::nullopt; }
   /// Back to the first byte, for a request that is sent again on a new connection. False: cannot.
   virtual bool rewind() = 0;
+  /// Whether a byte was read since it was made or turned back: tells who sends it again a line that
+  /// breaks from one that is dead. False where nobody asks.
+  [[nodiscard]] virtual bool begun() const { return false; }
 };
 
 /// As read(), but what it answers is less than the buffer's size only at the end.

@@ -30,6 +30,7 @@ class StoragePorts final : public TaskPortsFactory {
   storage::InputCache* const cache_;
   storage::LimitsCache limits_;  // transfer loop only
   storage::Flights flights_;     // transfer loop only
+  storage::Flights uploading_;   // transfer loop only
 };
 
 }  // namespace pn::node

@@ -1,7 +1,6 @@
 #include "storage/domain_calls.hpp"
 
 #include "base/awaitable.hpp"
-#include "base/deadline.hpp"
 #include "base/file.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
@@ -46,9 +45,13 @@ void LimitsCache::keep(const std::string& server, UploadLimits limits, SteadyTim
 
 Awaitable<bool> Patience::again(const Error& error) {
   if (error.kind != ErrorKind::retry) co_return false;
-  if (!end_) end_ = Deadline::in(clock_, time_);
+  if (!end_ && time_) end_ = clock_.steady_now() + *time_;
+  const Millis asked = error.after.value_or(Millis{0});
+  if (asked > asked_left_) co_return false;
+  asked_left_ -= asked;
+  if (end_) *end_ += asked;
   const std::optional<Millis> pause = backoff_.next(rng_, error.after);
-  if (!pause || clock_.steady_now() + *pause >= end_->at()) co_return false;
+  if (!pause || (end_ && clock_.steady_now() + *pause >= *end_)) co_return false;
   co_await clock_.sleep_for(*pause);
   co_return true;
 }
@@ -82,7 +85,7 @@ http::Request DomainCalls::transfer(http::Method method, http::Url url) const {
 }
 
 Patience DomainCalls::patience() const {
-  return {parts_.clock, parts_.rng, options_.retry, options_.retry_for};
+  return {parts_.clock, parts_.rng, options_.retry, options_.retry_for, options_.retry_after_most};
 }
 
 MakeRoom DomainCalls::make_room() const {
@@ -112,14 +115,16 @@ Awaitable<Result<http::Response>> DomainCalls::once(http::Request request) {
 }
 
 Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request,
-                                                        RetryPolicy policy,
+                                                        Patience& patience,
                                                         BeforeAgain before_again) {
-  Patience patience(parts_.clock, parts_.rng, policy, options_.retry_for);
   for (;;) {
+    const SteadyTime begun = parts_.clock.steady_now();
     http::Request attempt = request;
     Result<http::Response> answer = co_await once(std::move(attempt));
     if (answer.ok() && (answer->status / 100 == 2 || answer->status == 501)) co_return answer;
     const Error error = answer.ok() ? http::from_http_status(*answer) : answer.error();
+    const bool moved = request.source != nullptr && request.source->begun();
+    if (moved) patience.moved(parts_.clock.steady_now() - begun);
     const bool again = co_await patience.again(error);
     if (!again) co_return answer;
     if (before_again) {
@@ -134,20 +139,22 @@ Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request,
   }
 }
 
-Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request) {
-  Result<http::Response> answer = co_await exchange(std::move(request), options_.retry);
+Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request, Patience& patience) {
+  Result<http::Response> answer = co_await exchange(std::move(request), patience, BeforeAgain());
   co_return answer;
 }
 
-Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request, RetryPolicy policy) {
-  Result<http::Response> answer = co_await exchange(std::move(request), policy, BeforeAgain());
+Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request) {
+  Patience patience = this->patience();
+  Result<http::Response> answer = co_await exchange(std::move(request), patience);
   co_return answer;
 }
 
 Awaitable<Result<http::Response>> DomainCalls::exchange(http::Request request,
                                                         BeforeAgain before_again) {
+  Patience patience = this->patience();
   Result<http::Response> answer =
-      co_await exchange(std::move(request), options_.retry, std::move(before_again));
+      co_await exchange(std::move(request), patience, std::move(before_again));
   co_return answer;
 }
 

@@ -52,9 +52,13 @@ struct DomainClientOptions {
   int part_retries = 10;
   std::size_t download_parallel = 4;  ///< inputs at once
   std::uint64_t max_input_bytes = 0;  ///< of all inputs of a task; zero: no limit
-  /// For calls and whole downloads; counted from the first failure.
+  /// For calls, whole downloads and uploads in one request; counted from the first failure.
   RetryPolicy retry{.tries = 0};
   std::chrono::milliseconds retry_for{120'000};
+  /// What servers ask for (Retry-After) is waited out beside that, so much of it in all: longer
+  /// than the minutes in which rate limits and restarts pass, shorter than another node would take
+  /// to do the task again. The most that http lets through is a day.
+  std::chrono::milliseconds retry_after_most{600'000};
 };
 
 /// What a client is built from; all outlive it.
@@ -68,13 +72,25 @@ struct DomainClientParts {
   InputCache* cache = nullptr;       ///< null: inputs are fetched each time
   Flights* flights = nullptr;        ///< of all who share the cache; null with it
   UploadJournal* journal = nullptr;  ///< null: an upload that is cut short is begun anew
+  Flights* uploading = nullptr;      ///< its keys in use, of all who share it; null with it
 };
 
 /// Pauses between the tries of one thing, until its tries or its time are used up.
 class Patience final {
  public:
-  Patience(Clock& clock, Rng& rng, RetryPolicy policy, std::chrono::milliseconds time)
-      : clock_(clock), rng_(rng), backoff_(policy), time_(time) {}
+  /// `time` counts from the first failure, without what the server asks for: that has `asked`.
+  /// Without it the tries decide.
+  Patience(Clock& clock,
+           Rng& rng,
+           RetryPolicy policy,
+           std::optional<std::chrono::milliseconds> time,
+           std::chrono::milliseconds asked)
+      : clock_(clock),
+        rng_(rng),
+        backoff_(policy),
+        time_(time),
+        asked_(asked),
+        asked_left_(asked) {}
 
   /// After a failure: true when it is to be tried again, having waited.
   Awaitable<bool> again(const Error& error);
@@ -82,14 +98,23 @@ class Patience final {
   void progressed() {
     backoff_.reset();
     end_.reset();
+    asked_left_ = asked_;
+  }
+  /// The try that failed moved bytes all that time: it is the line that is slow, and not the server
+  /// that is away, so it is not counted. But nothing is counted anew: a server that fails after the
+  /// last byte each time would be sent all of them for ever.
+  void moved(SteadyTime::duration time) {
+    if (end_) *end_ += time;
   }
 
  private:
   Clock& clock_;
   Rng& rng_;
   Backoff backoff_;
-  std::chrono::milliseconds time_;
-  std::optional<Deadline> end_;
+  const std::optional<std::chrono::milliseconds> time_;
+  const std::chrono::milliseconds asked_;
+  std::chrono::milliseconds asked_left_;
+  std::optional<SteadyTime> end_;  ///< nothing before the first failure, and without a time
 };
 
 /// Requests to one domain: who we are, the newest token, one more try after a 401, retries. Knows
@@ -120,8 +145,9 @@ class DomainCalls final {
   /// With the newest token; after a 401 with a newer one once more, where there is one.
   Awaitable<Result<http::Response>> once(http::Request request);
   /// once(), again while the failure is of kind `retry` (501 is not: no feature appears by asking
-  /// again) and `policy` allows. Not for requests with a sink.
-  Awaitable<Result<http::Response>> exchange(http::Request request, RetryPolicy policy);
+  /// again) and `patience` lasts. Not for requests with a sink.
+  Awaitable<Result<http::Response>> exchange(http::Request request, Patience& patience);
+  /// With that of patience().
   Awaitable<Result<http::Response>> exchange(http::Request request);
   /// Asked before the request is sent again, for what may have been done though its answer was
   /// lost. False: it is not to be sent again, and the failure is the answer.
@@ -130,7 +156,7 @@ class DomainCalls final {
 
  private:
   Awaitable<Result<http::Response>> exchange(http::Request request,
-                                             RetryPolicy policy,
+                                             Patience& patience,
                                              BeforeAgain before_again);
 
   DomainClientParts parts_;

@@ -155,7 +155,6 @@ Awaitable<Result<DataItem>> DomainClient::upload(UploadOrder order) {
   target.name = std::move(order.name);
   target.data_type = std::move(order.data_type);
   target.existing = std::move(order.existing);
-  target.resume = order.resume;
   WholeFeed feed(*content);
   Result<DataItem> done = co_await upload(std::move(target), feed);
   co_return done;

@@ -31,8 +31,7 @@ struct UploadOrder {
   std::string data_type;
   std::filesystem::path file{};  ///< empty: `bytes`. Must not change meanwhile
   std::string bytes{};
-  std::optional<DataId> existing{};  ///< the record to update, where it is known
-  UploadTarget::Resume resume = UploadTarget::Resume::yes;
+  std::optional<DataItem> existing{};  ///< the record to update, where it is known
 };
 
 /// The data of one domain, for a task (its token) or for a client command (a domain grant). Nothing

@@ -27,7 +27,7 @@ struct DataItem {
 
 /// What `GET /api/v1/info` says of uploads. The defaults are those of a server without it.
 struct UploadLimits {
-  std::optional<std::uint64_t> request_max_bytes{};  ///< nothing: no limit is known
+  std::optional<std::uint64_t> request_max_bytes{};  ///< nothing: none is named
   bool multipart = false;
 
   friend bool operator==(const UploadLimits&, const UploadLimits&) = default;

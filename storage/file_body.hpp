@@ -73,6 +73,7 @@ class ContentSource final : public http::BodySource {
     return head_.size() + range_.size + tail_.size();
   }
   Awaitable<Result<std::size_t>> read(std::span<char> buffer) override;
+  [[nodiscard]] bool begun() const override { return at_ > 0; }
   bool rewind() override {
     at_ = 0;
     if (digest_) digest_.emplace();

@@ -12,12 +12,13 @@
 
 namespace pn::storage {
 
-/// What is being fetched, so that two who want the same thing at once fetch it once: one claims it,
-/// the other waits and then looks where the first has put it. Whoever waits holds no claim: two
-/// that hold one and wait for the other's would wait for ever. Thread: one loop's.
+/// What is under way. A fetch, so that two who want the same thing at once fetch it once: one
+/// claims it, the other waits and then looks where the first has put it. An upload, so that two of
+/// one name at once are two. Whoever waits holds no claim: two that hold one and wait for the
+/// other's would wait for ever. Thread: one loop's.
 class Flights final {
  public:
-  /// The right to fetch one key, until it is destroyed; then those who wait look again.
+  /// The right to one key, until it is destroyed; then those who wait look again.
   class Claim final {
    public:
     Claim(Flights& flights, std::string key) : flights_(&flights), key_(std::move(key)) {}

@@ -15,6 +15,7 @@
 #include "storage/domain_calls.hpp"
 #include "storage/domain_json.hpp"
 #include "storage/file_body.hpp"
+#include "storage/flights.hpp"
 #include "storage/upload_feed.hpp"
 #include "storage/upload_journal.hpp"
 
@@ -81,13 +82,20 @@ PartsUpload::PartsUpload(Executor executor, DomainCalls& calls, UploadFeed& feed
     : calls_(calls),
       feed_(feed),
       order_(std::move(order)),
-      journal_(feed.size() ? order_.journal : nullptr),
       key_{.server = calls.server().str(),
            .domain = calls.domain(),
            .name = order_.name,
            .data_type = order_.data_type},
+      claim_(claim()),
+      journal_(claim_ ? order_.journal : nullptr),
       freed_(executor),
       workers_(executor) {}
+
+std::optional<Flights::Claim> PartsUpload::claim() const {
+  if (order_.journal == nullptr || !feed_.size()) return std::nullopt;
+  return calls_.parts().uploading->claim(key_.server + '\n' + key_.domain.str() + '\n' + key_.name +
+                                         '\n' + key_.data_type);
+}
 
 http::Url PartsUpload::upload_url(const std::string& upload_id) const {
   return calls_.data().append({"multipart"}).with_query("uploadId", upload_id);
@@ -232,6 +240,15 @@ Awaitable<Result<bool>> PartsUpload::is_there(std::uint32_t number, ContentSourc
   co_return true;
 }
 
+/// The tries decide, as the setting has it, and not the time: on a slow line one part takes longer
+/// than all of that.
+Patience PartsUpload::patience_for_part() const {
+  const DomainClientOptions& options = calls_.options();
+  RetryPolicy policy = options.retry;
+  policy.tries = options.part_retries + 1;
+  return {calls_.parts().clock, calls_.parts().rng, policy, std::nullopt, options.retry_after_most};
+}
+
 Awaitable<Result<void>> PartsUpload::put_part(std::uint32_t number, ContentSource::Range range) {
   ContentSource source(feed_.content(), range, calls_.parts().files);
   if (journal_ != nullptr) source.take_digest();
@@ -239,17 +256,12 @@ Awaitable<Result<void>> PartsUpload::put_part(std::uint32_t number, ContentSourc
   http::Request request = calls_.transfer(http::Method::put, url);
   request.headers.set("Content-Type", kBytes);
   request.source = &source;
-  RetryPolicy policy = calls_.options().retry;
-  policy.tries = calls_.options().part_retries + 1;
-  const Result<http::Response> answer = co_await calls_.exchange(std::move(request), policy);
-  const Result<http::Response> good = success(answer);
-  if (!good.ok() && good.error().kind == ErrorKind::not_found) {
+  Result<std::string> etag = co_await put_until_told(std::move(request));
+  if (!etag.ok() && etag.error().kind == ErrorKind::not_found) {
     gone_ = true;
     co_return upload_gone("the server forgot the upload");
   }
-  if (!good.ok()) co_return within("part " + std::to_string(number), good.error());
-  Result<std::string> etag = parse_etag(good->body);
-  if (!etag.ok()) co_return std::move(etag).error();
+  if (!etag.ok()) co_return within("part " + std::to_string(number), etag.error());
   etags_.insert_or_assign(number, *etag);
   ++sent_;
   std::optional<std::string> digest = source.digest();
@@ -260,6 +272,24 @@ Awaitable<Result<void>> PartsUpload::put_part(std::uint32_t number, ContentSourc
   part.sha256 = *std::move(digest);
   co_await acknowledged(std::move(part));
   co_return Result<void>();
+}
+
+Awaitable<Result<std::string>> PartsUpload::put_until_told(http::Request request) {
+  Patience patience = patience_for_part();
+  for (;;) {
+    http::Request attempt = request;
+    const Result<http::Response> answer = co_await calls_.exchange(std::move(attempt), patience);
+    const Result<http::Response> good = success(answer);
+    if (!good.ok()) co_return good.error();
+    Result<std::string> etag = parse_etag(good->body);
+    if (etag.ok()) co_return etag;
+    // What stands before the server answered in its place, perhaps: that passes as an outage does,
+    // and is no reason to throw the other parts away.
+    Error unread = std::move(etag).error();
+    unread.kind = ErrorKind::retry;
+    const bool again = co_await patience.again(unread);
+    if (!again || !request.source->rewind()) co_return unread;
+  }
 }
 
 Awaitable<void> PartsUpload::acknowledged(JournalledPart part) {

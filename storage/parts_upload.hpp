@@ -9,6 +9,7 @@
 #include "storage/domain_calls.hpp"
 #include "storage/domain_json.hpp"
 #include "storage/file_body.hpp"
+#include "storage/flights.hpp"
 #include "storage/upload_feed.hpp"
 #include "storage/upload_journal.hpp"
 
@@ -25,7 +26,9 @@ namespace pn::storage {
 ///
 /// With a journal (for content whose size is known) each part is noted once it is acknowledged, and
 /// what has been noted is sent again only where the content is another by now. Who ends what is
-/// said at UploadJournal. Lives for one run(). Thread: one loop's.
+/// said at UploadJournal. One upload of a key at a time has the journal, whichever tasks they are
+/// of: two would each take the other's parts for their own, and end the other's upload. Lives for
+/// one run(). Thread: one loop's.
 class PartsUpload final {
  public:
   struct Order {
@@ -47,13 +50,17 @@ class PartsUpload final {
  private:
   class Busy;
 
+  [[nodiscard]] std::optional<Flights::Claim> claim() const;
   Awaitable<Result<DataItem>> judged();
   Awaitable<Result<DataItem>> upload();
   Awaitable<void> take_up();
   Awaitable<Result<void>> initiate();
   Awaitable<Result<void>> send_parts();
   Awaitable<void> send_part(std::uint32_t number, ContentSource::Range range);
+  [[nodiscard]] Patience patience_for_part() const;
   Awaitable<Result<void>> put_part(std::uint32_t number, ContentSource::Range range);
+  /// Until the server tells the part's etag, or its tries are used up.
+  Awaitable<Result<std::string>> put_until_told(http::Request request);
   /// Whether the server has these very bytes as its part `number`.
   Awaitable<Result<bool>> is_there(std::uint32_t number, ContentSource::Range range);
   Awaitable<void> acknowledged(JournalledPart part);
@@ -67,8 +74,9 @@ class PartsUpload final {
   DomainCalls& calls_;
   UploadFeed& feed_;
   const Order order_;
-  UploadJournal* const journal_;  ///< null: none, or the size is not known yet
   const UploadKey key_;
+  const std::optional<Flights::Claim> claim_;  ///< to `key_` in the journal
+  UploadJournal* const journal_;  ///< null: none, another's, or the size is not known yet
 
   std::string upload_id_;  ///< empty: none
   std::uint64_t part_size_ = 0;

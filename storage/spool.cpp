@@ -87,7 +87,7 @@ Awaitable<Result<void>> Spool::write(std::string_view bytes) {
 }
 
 bool Spool::is_far_ahead() const {
-  if (released_ || ended_ || asked_piece_ == 0) return false;
+  if (released_ || ended_) return false;
   return (written_ - asked_) / asked_piece_ >= ahead_;
 }
 
@@ -108,7 +108,7 @@ std::optional<std::uint64_t> Spool::size() const {
 
 Awaitable<std::uint64_t> Spool::available(std::uint64_t offset, std::uint64_t wanted) {
   asked_ = std::min(offset, written_);
-  asked_piece_ = wanted;
+  asked_piece_ = std::max<std::uint64_t>(wanted, 1);
   room_.set();
   while (!ended_ && written_ - asked_ < wanted) co_await grown_.wait();
   co_return std::min(wanted, written_ - asked_);

@@ -21,6 +21,9 @@ namespace pn::storage {
 /// that all of it can be sent again. Thread: one loop's; the disk's work on the pool.
 class Spool final : public UploadFeed {
  public:
+  /// What counts as a piece before the reader has asked for one: its first calls may be tried for
+  /// minutes, in which a runner could fill the disk.
+  static constexpr std::uint64_t kFirstPiece = 8 * 1024 * 1024;
   /// `ahead`: how many of the pieces that the reader asks for may wait before the writer does.
   /// `pool` outlives it; the path's folders are made. `make_room` as write_all() has it, and as
   /// long as this is written to.
@@ -59,8 +62,8 @@ class Spool final : public UploadFeed {
   std::shared_ptr<const UniqueFd> fd_;  ///< null when removed
   const Content content_;
   std::uint64_t written_ = 0;
-  std::uint64_t asked_ = 0;        ///< from where the reader wants more
-  std::uint64_t asked_piece_ = 0;  ///< and how much
+  std::uint64_t asked_ = 0;                  ///< from where the reader wants more
+  std::uint64_t asked_piece_ = kFirstPiece;  ///< and how much
   bool ended_ = false;
   bool released_ = false;
   Event grown_;  ///< the reader's

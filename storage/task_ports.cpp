@@ -26,28 +26,10 @@
 
 namespace pn::storage {
 
-/// An upload of a name that is under way. Two of one name at a time would each take the other's
-/// parts for its own, so only the first has the journal.
-class TaskArtifacts::Sending {
- public:
-  explicit Sending(Entry& entry) : entry_(entry), first_(entry.uploads++ == 0) {}
-  ~Sending() { --entry_.uploads; }
-  Sending(const Sending&) = delete;
-  Sending& operator=(const Sending&) = delete;
-
-  [[nodiscard]] UploadTarget::Resume resume() const {
-    return first_ ? UploadTarget::Resume::yes : UploadTarget::Resume::no;
-  }
-
- private:
-  Entry& entry_;
-  const bool first_;
-};
-
 class TaskArtifacts::Stream final : public ArtifactStream {
  public:
   Stream(Entry& entry, std::shared_ptr<StreamedUpload> upload)
-      : entry_(entry), sending_(entry), upload_(std::move(upload)) {}
+      : entry_(entry), upload_(std::move(upload)) {}
   ~Stream() override {
     if (!finished_) upload_->give_up();
   }
@@ -64,13 +46,12 @@ class TaskArtifacts::Stream final : public ArtifactStream {
     finished_ = true;
     if (!item.ok()) co_return item.error();
     crash_point("artifact.uploaded");
-    entry_.id = item->id;
+    entry_.item = *item;
     co_return artifact(entry_);
   }
 
  private:
   Entry& entry_;
-  const Sending sending_;
   const std::shared_ptr<StreamedUpload> upload_;  // shared with the port, which joins it
   bool finished_ = false;
 };
@@ -98,7 +79,7 @@ Artifact TaskArtifacts::artifact(const Entry& entry) {
   out.logical_path = entry.name.logical_path;
   out.name = entry.name.name;
   out.data_type = entry.name.data_type;
-  out.id = *entry.id;
+  out.id = entry.item->id;
   return out;
 }
 
@@ -108,15 +89,13 @@ Awaitable<Result<Artifact>> TaskArtifacts::put(std::string rel_path,
   const Result<ArtifactName> name = names_.name(rel_path, options);
   if (!name.ok()) co_return name.error();
   Entry& entry = this->entry(*name);
-  const Sending sending(entry);
   order.name = name->name;
   order.data_type = name->data_type;
-  order.existing = entry.id;
-  order.resume = sending.resume();
+  order.existing = entry.item;
   const Result<DataItem> item = co_await client_->upload(std::move(order));
   if (!item.ok()) co_return item.error();
   crash_point("artifact.uploaded");
-  entry.id = item->id;
+  entry.item = *item;
   co_return artifact(entry);
 }
 
@@ -153,7 +132,7 @@ Awaitable<Result<std::unique_ptr<ArtifactStream>>> TaskArtifacts::open_stream(st
   UploadTarget target;
   target.name = name->name;
   target.data_type = name->data_type;
-  target.existing = entry.id;
+  target.existing = entry.item;
   target.resume = UploadTarget::Resume::no;  // without its size nobody could tell it again
   const Executor executor = co_await asio::this_coro::executor;
   auto upload =
@@ -166,7 +145,7 @@ Awaitable<Result<std::unique_ptr<ArtifactStream>>> TaskArtifacts::open_stream(st
 std::vector<Artifact> TaskArtifacts::artifacts() const {
   std::vector<Artifact> out;
   for (const Entry& entry : entries_) {
-    if (entry.id) out.push_back(artifact(entry));
+    if (entry.item) out.push_back(artifact(entry));
   }
   return out;
 }

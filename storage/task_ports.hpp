@@ -2,6 +2,7 @@
 
 #include "base/ids.hpp"
 #include "storage/domain_client.hpp"
+#include "storage/domain_json.hpp"
 #include "storage/naming.hpp"
 #include "storage/ports.hpp"
 
@@ -41,13 +42,11 @@ class TaskArtifacts final : public ArtifactPort {
   Awaitable<void> close() override;
 
  private:
-  /// One name of the task; listed once it has an id.
+  /// One name of the task; listed once it is there.
   struct Entry {
     ArtifactName name;
-    std::optional<DataId> id;
-    int uploads = 0;  ///< under way
+    std::optional<DataItem> item;  ///< as the last put left it
   };
-  class Sending;
   class Stream;
   Awaitable<Result<Artifact>> put(std::string rel_path, PutOptions options, UploadOrder order);
   Entry& entry(const ArtifactName& name);

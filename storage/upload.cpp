@@ -35,6 +35,8 @@ namespace pn::storage {
 namespace {
 
 constexpr int kRounds = 4;
+/// The protocol's, where a server names no limit.
+constexpr std::uint64_t kRequestMax = 104'857'600;
 constexpr std::size_t kBoundaryBytes = 16;
 constexpr std::uint64_t kTogether = 64 * 1024;
 constexpr std::string_view kBytes = "application/octet-stream";
@@ -58,7 +60,9 @@ Result<DataItem> first_item(std::string_view body) {
 }  // namespace
 
 Upload::Upload(DomainCalls& calls, UploadFeed& feed, UploadTarget target)
-    : calls_(calls), feed_(feed), target_(std::move(target)), id_(target_.existing) {}
+    : calls_(calls), feed_(feed), target_(std::move(target)) {
+  if (target_.existing) id_ = target_.existing->id;
+}
 
 Awaitable<Result<DataItem>> Upload::run() {
   if (!id_) {
@@ -71,8 +75,7 @@ Awaitable<Result<DataItem>> Upload::run() {
     if (*same) co_return *found_;
     const Result<UploadLimits> allowed = co_await limits();
     if (!allowed.ok()) co_return allowed.error();
-    const bool parts = co_await needs_parts(*allowed);
-    Result<DataItem> done = co_await try_once(parts && !parts_refused_);
+    Result<DataItem> done = co_await try_once(*allowed);
     if (done.ok() || round == kRounds) co_return done;
     std::string code = done.error().code;
     const Result<bool> again = co_await worth_another(std::move(code));
@@ -85,10 +88,11 @@ Awaitable<Result<bool>> Upload::worth_another(std::string code) {
   if (code == "parts_refused") parts_refused_ = true;
   if (code == "upload_gone" || code == "parts_refused") co_return true;
   if (code == "http_409" && !id_) {
-    // Somebody made the name since we looked: it is updated, as if it had been there.
+    // Somebody made the name since we looked: it is updated, as if it had been there. Where it has
+    // gone again by now, it is made anew.
     const Result<void> looked = co_await look_up();
     if (!looked.ok()) co_return looked.error();
-    co_return id_.has_value();
+    co_return true;
   }
   if (code != "http_404" || !id_) co_return false;
   // The record that we meant to update is gone. Where it is not, the way in parts is missing.
@@ -100,22 +104,25 @@ Awaitable<Result<bool>> Upload::worth_another(std::string code) {
 }
 
 Awaitable<bool> Upload::needs_parts(const UploadLimits& allowed) {
-  if (!allowed.request_max_bytes || !allowed.multipart) co_return false;
+  if (!allowed.multipart || parts_refused_) co_return false;
   const std::string boundary(2 * kBoundaryBytes, 'x');
   const std::uint64_t envelope = envelope_head(boundary).size() + envelope_tail(boundary).size();
-  const std::uint64_t room =
-      *allowed.request_max_bytes - std::min(*allowed.request_max_bytes, envelope);
+  const std::uint64_t most = allowed.request_max_bytes.value_or(kRequestMax);
+  const std::uint64_t room = most - std::min(most, envelope);
   const std::uint64_t there = co_await feed_.available(0, room + 1);
   // Empty content is refused in parts.
   co_return there > room&& there > 0;
 }
 
-Awaitable<Result<DataItem>> Upload::try_once(bool parts) {
-  if (parts) {
-    Result<DataItem> done = co_await in_parts();
-    co_return done;
+Awaitable<Result<DataItem>> Upload::try_once(const UploadLimits& allowed) {
+  const bool parts = co_await needs_parts(allowed);
+  if (!parts) {
+    Result<DataItem> done = co_await in_one_request();
+    const bool too_large = !done.ok() && done.error().code == "http_413" && feed_.size() != 0;
+    // What stands before a server may take less than the server says.
+    if (!too_large || !allowed.multipart || parts_refused_) co_return done;
   }
-  Result<DataItem> done = co_await in_one_request();
+  Result<DataItem> done = co_await in_parts();
   co_return done;
 }
 
@@ -158,12 +165,24 @@ Awaitable<Result<std::string>> Upload::digest(std::uint64_t size) {
 }
 
 Awaitable<Result<bool>> Upload::unchanged() {
-  const bool comparable = id_ && found_ && found_->id == *id_ && !found_->sha256.empty();
+  if (!found_ && target_.existing && id_ == target_.existing->id) {
+    Result<bool> same = co_await has_ours(*target_.existing);
+    if (!same.ok() || !*same) co_return same;
+    // Others write too: what we were told of the record may be old.
+    const Result<void> looked = co_await look_up();
+    if (!looked.ok()) co_return looked.error();
+  }
+  if (!found_ || id_ != found_->id) co_return false;
+  Result<bool> same = co_await has_ours(*found_);
+  co_return same;
+}
+
+Awaitable<Result<bool>> Upload::has_ours(const DataItem& item) {
   const std::optional<std::uint64_t> size = feed_.size();
-  if (!comparable || !size || *size != found_->size) co_return false;
+  if (item.sha256.empty() || size != item.size) co_return false;
   const Result<std::string> ours = co_await digest(*size);
   if (!ours.ok()) co_return ours.error();
-  co_return *ours == found_->sha256;
+  co_return *ours == item.sha256;
 }
 
 Awaitable<Result<std::optional<DataItem>>> Upload::find_ours(std::uint64_t size) {
@@ -226,6 +245,10 @@ std::string Upload::envelope_head(const std::string& boundary) const {
 
 Awaitable<Result<DataItem>> Upload::in_one_request() {
   const std::uint64_t size = co_await feed_.available(0, kEverything);
+  // Of a stream that is known only now.
+  const Result<bool> same = co_await unchanged();
+  if (!same.ok()) co_return same.error();
+  if (*same) co_return *found_;
   const std::string boundary = random_hex(calls_.parts().rng, kBoundaryBytes);
   const ContentSource::Range everything{.offset = 0, .size = size};
   ContentSource source(feed_.content(), everything, calls_.parts().files);

@@ -30,13 +30,15 @@ class Upload final {
   /// The record of our name and type.
   Awaitable<Result<std::optional<DataItem>>> find();
   Awaitable<Result<void>> look_up();
-  /// Whether what the look-up found has our bytes already.
+  /// Whether the record has our bytes already. No, while their number is not known yet.
   Awaitable<Result<bool>> unchanged();
+  /// Whether it has them by its server's digest.
+  Awaitable<Result<bool>> has_ours(const DataItem& item);
   Awaitable<Result<std::string>> digest(std::uint64_t size);
   /// Kind `retry`, code "limits_unknown", when the server is not old and does not tell them.
   Awaitable<Result<UploadLimits>> limits();
   Awaitable<bool> needs_parts(const UploadLimits& allowed);
-  Awaitable<Result<DataItem>> try_once(bool in_parts);
+  Awaitable<Result<DataItem>> try_once(const UploadLimits& allowed);
   /// After a failure: looks the name up again where that may help.
   Awaitable<Result<bool>> worth_another(std::string code);
   Awaitable<Result<DataItem>> in_one_request();

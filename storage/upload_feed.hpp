@@ -1,7 +1,7 @@
 #pragma once
 
 #include "base/awaitable.hpp"
-#include "base/ids.hpp"
+#include "storage/domain_json.hpp"
 #include "storage/file_body.hpp"
 
 #include <algorithm>
@@ -15,9 +15,11 @@ namespace pn::storage {
 struct UploadTarget {
   std::string name;
   std::string data_type;
-  std::optional<DataId> existing{};  ///< the record to update, where it is known: no look-up
+  /// The record to update, as it was seen before: no look-up, where its digest shows that it has
+  /// other bytes or there is none.
+  std::optional<DataItem> existing{};
   enum class Resume { yes, no };
-  /// Whether the journal may be used: not by two uploads of one name at a time.
+  /// Whether a later upload may take up what this one leaves.
   Resume resume = Resume::yes;
 };
 

@@ -45,8 +45,8 @@ struct JournalledUpload {
 /// Which parts of which uploads a server has, so that a node that died sends only what is missing.
 /// The seam between an upload and STATE_DIR; a client command has none. What it holds is a hint: an
 /// upload that the server forgot, or content that changed, costs the parts again and nothing else;
-/// so a journal that fails is logged by its owner and otherwise forgets. All calls but kept()
-/// block, and come from any thread.
+/// so a journal that fails is logged by its owner and otherwise forgets. Who uses a key has claimed
+/// it (PartsUpload). All calls but kept() block, and come from any thread.
 ///
 /// Who ends what. An upload that is done, or failed for good, ends its entry, and the latter is
 /// aborted on the server. One that is cut short (cancelled, or the server was away for too long, or

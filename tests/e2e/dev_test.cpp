@@ -219,6 +219,9 @@ TEST_CASE("dev: data goes in and comes out byte for byte", "[e2e][bin]") {
   CHECK(dev.client({"data", "put", dev.file("one"), "--name", "n", "--type", "t"}).code == 0);
   CHECK(dev.client({"data", "put", dev.file("two"), "--name", "n", "--type", "t"}).code == 0);
   CHECK(dev.client({"data", "get", "n", "-o", "-"}).out == "22");
+  const nlohmann::json again =
+      dev.client_json({"data", "put", dev.file("two"), "--name", "n", "--type", "t"});
+  CHECK(again[0]["reused"] == true);  // but the same bytes are not sent again
 }
 
 TEST_CASE("dev: who leaves while a job is being submitted is not told that it was not",

@@ -1,12 +1,19 @@
+#include "base/awaitable.hpp"
 #include "base/ids.hpp"
+#include "base/offload.hpp"
 #include "base/result.hpp"
 #include "http/server.hpp"
 #include "http/types.hpp"
 #include "storage/ports.hpp"
+#include "storage/spool.hpp"
 #include "storage/task_ports.hpp"
 #include "tests/storage/upload_fixture.hpp"
+#include "tests/support/temp_folder.hpp"
+#include "tests/support/test_loop.hpp"
 
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -78,6 +85,29 @@ TEST_CASE("artifact stream: what is small goes in one request", "[storage][strea
   CHECK_FALSE(f.spooled());
 }
 
+TEST_CASE("artifact stream: what the server has already is not sent", "[storage][stream]") {
+  Fixture f;
+  f.server.request_max = 10'000;
+  f.server.tells_digest = true;
+  const std::string id = f.server.add("n_ply_t", "ply", pattern(5000));
+  const auto runner = [&]() -> Awaitable<void> {
+    for (int put = 1; put <= 2; ++put) {  // looked up; and known to the task by then
+      const std::unique_ptr<ArtifactStream> stream = co_await f.open();
+      const std::string bytes = pattern(5000);
+      const Result<void> written = co_await stream->write(bytes);
+      REQUIRE(written.ok());
+      // The look-up is over before the size is known.
+      co_await f.seen([&] { return f.server.count("GET /api/v1/info") == 1; });
+      const Result<Artifact> artifact = co_await stream->finish();
+      REQUIRE(artifact.ok());
+      CHECK(artifact->id == DataId(id));
+    }
+  };
+  f.loop.run(runner());
+  CHECK(f.server.items.at(id).version == 1);
+  CHECK(f.server.seen.size() == 3);  // the limits, and two look-ups
+}
+
 TEST_CASE("artifact stream: parts go out while more is written, the last is what is left",
           "[storage][stream][mt]") {
   Fixture f;
@@ -135,6 +165,40 @@ TEST_CASE("artifact stream: a writer waits where the network is slower", "[stora
   f.until([&] { return started.done(); });
   started.rethrow();
   CHECK(f.stored().size() == 20'000);
+}
+
+TEST_CASE("artifact stream: a writer waits for an upload that asks for nothing yet too",
+          "[storage][stream]") {
+  pn::testing::TestLoop loop;
+  ThreadPool pool("files", 1);
+  const pn::testing::TempFolder folder;
+  constexpr std::size_t kMiB = 1024 * 1024;
+  constexpr std::size_t kRoom = Spool::kFirstPiece / kMiB;
+  std::unique_ptr<Spool> spool;
+  std::size_t written = 0;
+  const auto runner = [&]() -> Awaitable<void> {
+    Result<std::unique_ptr<Spool>> opened = co_await Spool::open(pool, folder.path / "spool", 1);
+    REQUIRE(opened.ok());
+    spool = *std::move(opened);
+    const std::string piece(kMiB, 'x');
+    for (; written < 4 * kRoom; ++written) {
+      const Result<void> done = co_await spool->write(piece);
+      REQUIRE(done.ok());
+    }
+  };
+  Started started(loop, runner());
+  REQUIRE(loop.run_until([&] { return written == kRoom - 1; }));
+  CHECK_FALSE(loop.run_until([&] { return written >= kRoom; }, std::chrono::milliseconds(200)));
+  std::uint64_t there = 0;
+  const auto reader = [&]() -> Awaitable<void> {
+    there = co_await spool->available(0, 2 * Spool::kFirstPiece);
+  };
+  Started reading(loop, reader());
+  REQUIRE(loop.run_until([&] { return reading.done(); }));  // the writer goes on
+  CHECK(there == 2 * Spool::kFirstPiece);
+  spool->release();
+  REQUIRE(loop.run_until([&] { return started.done(); }));
+  started.rethrow();
 }
 
 TEST_CASE("artifact stream: one that is dropped leaves nothing", "[storage][stream][mt]") {

@@ -363,7 +363,7 @@ TEST_CASE("domain client: retries end with their time", "[storage][client]") {
   RetryPolicy policy;
   policy.first = Millis(1000);
   policy.jitter_low = policy.jitter_high = 1.0;
-  Patience patience(loop.clock, rng, policy, std::chrono::seconds(10));
+  Patience patience(loop.clock, rng, policy, std::chrono::seconds(10), std::chrono::seconds(0));
   int tries = 0;
   const auto body = [&]() -> Awaitable<void> {
     const Error error(ErrorKind::retry, "x", "x");
@@ -380,6 +380,35 @@ TEST_CASE("domain client: retries end with their time", "[storage][client]") {
   loop.advance(std::chrono::seconds(3));
   CHECK(started.done());
   CHECK(tries == 3);  // the fourth pause would end at 15 seconds
+}
+
+TEST_CASE("domain client: what the server asks for is waited out beside that, up to a limit",
+          "[storage][client]") {
+  TestLoop loop;
+  testing::FakeRng rng;
+  RetryPolicy policy;
+  policy.first = Millis(1000);
+  policy.jitter_low = policy.jitter_high = 1.0;
+  Patience patience(loop.clock, rng, policy, std::chrono::seconds(120), std::chrono::minutes(10));
+  Error error(ErrorKind::retry, "http_429", "later");
+  const std::vector<int> asked{120, 300, 0, 181};  // seconds
+  std::vector<bool> answers;
+  const auto body = [&]() -> Awaitable<void> {
+    for (const int after : asked) {
+      error.after.reset();
+      if (after > 0) error.after = std::chrono::seconds(after);
+      const bool again = co_await patience.again(error);
+      answers.push_back(again);
+    }
+  };
+  testing::Started started(loop, body());
+  loop.advance(std::chrono::seconds(119));
+  CHECK(answers.empty());
+  loop.advance(std::chrono::seconds(1));
+  CHECK(answers == std::vector<bool>{true});
+  loop.advance(std::chrono::seconds(304));  // 300, and 4 of our own: its time is not used up
+  CHECK(answers == std::vector<bool>{true, true, true, false});  // 601 in all
+  CHECK(started.done());
 }
 
 }  // namespace pn::storage

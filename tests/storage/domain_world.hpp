@@ -98,7 +98,8 @@ class DomainWorld {
                                            logger,
                                            cache,
                                            cache != nullptr ? &flights : nullptr,
-                                           journal};
+                                           journal,
+                                           journal != nullptr ? &uploading : nullptr};
     return std::make_shared<storage::DomainClient>(
         parts,
         server,
@@ -128,6 +129,7 @@ class DomainWorld {
   storage::InputCache* cache = nullptr;  ///< of those that come after it is set
   storage::Flights flights;
   storage::UploadJournal* journal = nullptr;
+  storage::Flights uploading;
   log::Logger logger{};
   std::shared_ptr<storage::DomainClient> client;
 };

@@ -52,6 +52,20 @@ TEST_CASE("task artifacts: named, listed in order, put again by id", "[storage][
   CHECK(f.outputs.artifacts() == std::vector<Artifact>{points, manifest});
 }
 
+TEST_CASE("task artifacts: what the server is known to have is not sent again",
+          "[storage][ports]") {
+  Fixture f;
+  f.server.tells_digest = true;
+  const Artifact first = f.put("points.ply", "1");
+  const std::size_t before = f.server.seen.size();
+  CHECK(f.put("points.ply", "1") == first);
+  CHECK(f.server.seen.size() == before + 1);  // the look-up
+  CHECK(f.server.count("PUT /data") == 0);
+  f.server.items.at(first.id.str()).bytes = "2";  // by another, since
+  CHECK(f.put("points.ply", "1") == first);
+  CHECK(f.server.items.at(first.id.str()).bytes == "1");
+}
+
 TEST_CASE("task artifacts: a repeated task overwrites", "[storage][ports]") {
   Fixture f;
   const std::string id = f.server.add("out_points_ply_task-1", "ply", "of the first attempt");

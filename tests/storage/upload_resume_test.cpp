@@ -189,4 +189,35 @@ TEST_CASE("upload_resume: two puts of one name at a time do not share an upload"
   CHECK(f.journal.size() == 0);
 }
 
+TEST_CASE("upload_resume: nor do two tasks whose runners give one name at a time",
+          "[storage][upload_resume][mt]") {
+  Fixture f;
+  const std::size_t size = GENERATE(as<std::size_t>(), kSize, 5000);  // of the second
+  const auto world = f.life();
+  const auto folder = [&f] { return f.folder.path; };
+  TaskArtifacts first(world->client, TaskId("t1"), "", folder);
+  TaskArtifacts second(world->another(f.server.url()), TaskId("t2"), "", folder);
+  const auto put = [](TaskArtifacts& outputs, std::string bytes) -> Awaitable<void> {
+    PutOptions options;
+    options.name = "n";
+    options.data_type = "ply";
+    const auto done = co_await outputs.put_bytes("n.ply", std::move(bytes), options);
+    REQUIRE(done.ok());
+  };
+  f.server.parts_together = 5;  // four of the first are under way until one of the second is
+  testing::Started one(f.loop, put(first, pattern(kSize, 1)));
+  f.until([&] { return f.server.parts_at_once == 4; });
+  testing::Started two(f.loop, put(second, pattern(size, 2)));
+  f.until([&] { return f.server.most_parts_at_once == 5; });
+  CHECK(f.server.uploads.size() == 2);
+  CHECK(f.aborts() == 0);
+  f.until([&] { return one.done() && two.done(); });
+  one.rethrow();
+  two.rethrow();
+  const bool whole = f.stored() == pattern(kSize, 1) || f.stored() == pattern(size, 2);
+  CHECK(whole);
+  CHECK(f.server.uploads.empty());
+  CHECK(f.journal.size() == 0);
+}
+
 }  // namespace pn::storage
