@@ -9,7 +9,6 @@
 #include "storage/file_content.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -31,6 +30,7 @@ namespace pn::storage {
 namespace {
 
 constexpr std::size_t kDigestPiece = 256 * 1024;
+constexpr std::uint64_t kDigestSlice = 16 * 1024 * 1024;  // some 10 ms
 /// A file up to this size is read when it is opened: for a small one, each visit of another thread
 /// costs more than its bytes.
 constexpr std::uint64_t kHeld = 64 * 1024;
@@ -89,21 +89,29 @@ Result<std::size_t> Content::read(std::uint64_t offset, std::span<char> buffer) 
   return have;
 }
 
-Result<std::string> Content::digest(std::uint64_t offset,
-                                    std::uint64_t size,
-                                    const std::atomic<bool>& stop) const {
+Awaitable<Result<std::string>> digest_of(const Content& content,
+                                         std::uint64_t offset,
+                                         std::uint64_t size,
+                                         ThreadPool& files) {
   Sha256 hash;
   std::vector<char> piece(std::min<std::uint64_t>(size, kDigestPiece));
-  while (size > 0 && !stop) {
-    const std::span<char> room(piece.data(), std::min<std::uint64_t>(size, piece.size()));
-    const Result<std::size_t> got = read(offset, room);
-    if (!got.ok()) return got.error();
-    if (*got == 0) break;
-    hash.update(std::string_view(piece.data(), *got));
-    offset += *got;
-    size -= *got;
+  const auto slice = [&]() -> Result<void> {
+    for (std::uint64_t done = 0; size > 0 && done < kDigestSlice;) {
+      const std::span<char> room(piece.data(), std::min<std::uint64_t>(size, piece.size()));
+      const Result<std::size_t> got = content.read(offset, room);
+      if (!got.ok()) return got.error();
+      hash.update(std::string_view(piece.data(), *got));
+      offset += *got;
+      size = *got > 0 ? size - *got : 0;
+      done += *got;
+    }
+    return {};
+  };
+  while (size > 0) {
+    const Result<void> done = co_await offload(files, slice);
+    if (!done.ok()) co_return done.error();
   }
-  return to_hex(hash.finish());
+  co_return to_hex(hash.finish());
 }
 
 std::optional<std::string> ContentSource::digest() {

@@ -1,12 +1,12 @@
 #pragma once
 
+#include "base/awaitable.hpp"
 #include "base/digest.hpp"
 #include "base/file.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
 #include "http/body.hpp"
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -33,11 +33,6 @@ class Content final {
   /// Fills `buffer` as far as there is content from `offset` on. Blocks for a file. Kind `corrupt`,
   /// code "file_changed", when the file has become shorter.
   [[nodiscard]] Result<std::size_t> read(std::uint64_t offset, std::span<char> buffer) const;
-  /// The SHA-256 of `size` bytes from `offset` on, in hex. Blocks; ends early, with any answer,
-  /// once `stop` is set.
-  [[nodiscard]] Result<std::string> digest(std::uint64_t offset,
-                                           std::uint64_t size,
-                                           const std::atomic<bool>& stop) const;
 
  private:
   static Result<Content> of_open(const std::filesystem::path& path);
@@ -46,6 +41,13 @@ class Content final {
   std::string bytes_;
   std::uint64_t size_ = 0;
 };
+
+/// The SHA-256 of `size` bytes from `offset` on, in hex. Slice by slice, so that other work of the
+/// pool gets its turn between them. Both outlive the await.
+Awaitable<Result<std::string>> digest_of(const Content& content,
+                                         std::uint64_t offset,
+                                         std::uint64_t size,
+                                         ThreadPool& files);
 
 /// `head`, then `size` bytes of a Content from `offset`, then `tail`: a raw part with both empty,
 /// or a multipart/form-data envelope. Content and pool outlive it.

@@ -20,7 +20,6 @@
 #include "storage/upload_journal.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -199,7 +198,7 @@ Awaitable<Result<void>> PartsUpload::send_parts() {
   std::uint64_t offset = 0;
   for (std::uint32_t number = 1; !failure_; ++number) {
     const std::uint64_t size = co_await feed_.available(offset, part_size_);
-    if (size == 0) break;
+    if (size == 0 || failure_) break;
     if (number > kMostParts) co_return too_many_parts(part_size_);
     while (busy_ >= at_a_time && !failure_) co_await freed_.wait();
     if (failure_) break;
@@ -224,16 +223,14 @@ Awaitable<void> PartsUpload::send_part(std::uint32_t number, ContentSource::Rang
   if (sent.ok() || failure_) co_return;
   failure_ = sent.error();
   workers_.cancel();
+  feed_.wake();  // a slow writer may not fill another part for an hour
 }
 
 Awaitable<Result<bool>> PartsUpload::is_there(std::uint32_t number, ContentSource::Range range) {
   const auto known = known_.find(number);
   if (known == known_.end()) co_return false;
-  const Content& content = feed_.content();
-  const auto work = [&content, range](const std::atomic<bool>& stop) {
-    return content.digest(range.offset, range.size, stop);
-  };
-  const Result<std::string> digest = co_await offload_stoppable(calls_.parts().files, work);
+  const Result<std::string> digest =
+      co_await digest_of(feed_.content(), range.offset, range.size, calls_.parts().files);
   if (!digest.ok()) co_return digest.error();
   if (*digest != known->second.sha256) co_return false;
   etags_.insert_or_assign(number, known->second.etag);

@@ -110,8 +110,14 @@ Awaitable<std::uint64_t> Spool::available(std::uint64_t offset, std::uint64_t wa
   asked_ = std::min(offset, written_);
   asked_piece_ = std::max<std::uint64_t>(wanted, 1);
   room_.set();
-  while (!ended_ && written_ - asked_ < wanted) co_await grown_.wait();
+  woken_ = false;
+  while (!ended_ && !woken_ && written_ - asked_ < wanted) co_await grown_.wait();
   co_return std::min(wanted, written_ - asked_);
+}
+
+void Spool::wake() {
+  woken_ = true;
+  grown_.set();
 }
 
 Awaitable<void> Spool::remove() {
@@ -119,6 +125,7 @@ Awaitable<void> Spool::remove() {
   const auto work = [this, &fd] {
     ::unlink(path_.c_str());
     fd.reset();
+    content_ = Content::of_bytes({});  // its descriptor, which would keep what has no name
   };
   co_await offload(pool_, work);
 }

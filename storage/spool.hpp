@@ -38,12 +38,13 @@ class Spool final : public UploadFeed {
   void end();
   /// The reader has gone: nobody needs to wait for it.
   void release();
-  /// A write under way ends in the file that no longer has a name.
+  /// Of the disk too, once a write that is under way has ended. The reader has gone.
   Awaitable<void> remove();
 
   [[nodiscard]] const Content& content() const override { return content_; }
   [[nodiscard]] std::optional<std::uint64_t> size() const override;
   Awaitable<std::uint64_t> available(std::uint64_t offset, std::uint64_t wanted) override;
+  void wake() override;
 
  private:
   Spool(Executor executor,
@@ -60,11 +61,12 @@ class Spool final : public UploadFeed {
   const std::size_t ahead_;
   const MakeRoom make_room_;
   std::shared_ptr<const UniqueFd> fd_;  ///< null when removed
-  const Content content_;
+  Content content_;                     ///< nothing when removed
   std::uint64_t written_ = 0;
   std::uint64_t asked_ = 0;                  ///< from where the reader wants more
   std::uint64_t asked_piece_ = kFirstPiece;  ///< and how much
   bool ended_ = false;
+  bool woken_ = false;
   bool released_ = false;
   Event grown_;  ///< the reader's
   Event room_;   ///< the writer's

@@ -35,6 +35,7 @@ Awaitable<void> StreamedUpload::run() {
 }
 
 Awaitable<void> StreamedUpload::clean_up() {
+  spool_->release();  // however it ended: a writer may be waiting
   co_await spool_->remove();
   cleaned_up_ = true;
   ended_.set();
@@ -44,7 +45,6 @@ Awaitable<void> StreamedUpload::send() {
   UploadTarget target = target_;
   Result<DataItem> done = co_await client_->upload(std::move(target), *spool_);
   result_ = std::move(done);
-  spool_->release();
 }
 
 Awaitable<Result<void>> StreamedUpload::write(std::string_view bytes) {

@@ -13,6 +13,7 @@
 #include "storage/streamed_upload.hpp"
 #include "storage/upload_feed.hpp"
 
+#include <exception>
 #include <filesystem>
 #include <list>
 #include <memory>
@@ -151,11 +152,17 @@ std::vector<Artifact> TaskArtifacts::artifacts() const {
 }
 
 Awaitable<void> TaskArtifacts::close() {
+  for (const std::shared_ptr<StreamedUpload>& stream : streams_) stream->give_up();
+  std::exception_ptr failure;
   for (const std::shared_ptr<StreamedUpload>& stream : streams_) {
-    stream->give_up();
-    co_await stream->join();
+    try {
+      co_await stream->join();
+    } catch (...) {  // the others are joined all the same
+      if (!failure) failure = std::current_exception();
+    }
   }
   streams_.clear();
+  if (failure) std::rethrow_exception(failure);
 }
 
 }  // namespace pn::storage

@@ -3,7 +3,6 @@
 #include "base/awaitable.hpp"
 #include "base/clock.hpp"
 #include "base/ids.hpp"
-#include "base/offload.hpp"
 #include "base/result.hpp"
 #include "base/rng.hpp"
 #include "http/body.hpp"
@@ -18,7 +17,6 @@
 #include "storage/upload_feed.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -155,11 +153,7 @@ Awaitable<Result<void>> Upload::look_up() {
 
 Awaitable<Result<std::string>> Upload::digest(std::uint64_t size) {
   if (digest_) co_return *digest_;
-  const Content& content = feed_.content();
-  const auto work = [&content, size](const std::atomic<bool>& stop) {
-    return content.digest(0, size, stop);
-  };
-  Result<std::string> out = co_await offload_stoppable(calls_.parts().files, work);
+  Result<std::string> out = co_await digest_of(feed_.content(), 0, size, calls_.parts().files);
   if (out.ok()) digest_ = *out;
   co_return out;
 }

@@ -33,6 +33,8 @@ class UploadFeed {
   /// How many of `wanted` bytes there are from `offset` on: all of them, or fewer at the end. Waits
   /// until that is known. One caller at a time.
   virtual Awaitable<std::uint64_t> available(std::uint64_t offset, std::uint64_t wanted) = 0;
+  /// Ends the wait that is under way with what there is.
+  virtual void wake() = 0;
 };
 
 /// A file or bytes that are all there.
@@ -46,6 +48,7 @@ class WholeFeed final : public UploadFeed {
   Awaitable<std::uint64_t> available(std::uint64_t offset, std::uint64_t wanted) override {
     co_return std::min(wanted, content_.size() - std::min(offset, content_.size()));
   }
+  void wake() override {}
 
  private:
   const Content& content_;

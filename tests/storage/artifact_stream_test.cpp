@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -55,6 +56,17 @@ struct Fixture : UploadFixture {
   /// Until `done`, in a runner's coroutine.
   Awaitable<void> seen(std::function<bool()> done) {
     while (!done()) co_await world->clock.sleep_for(Millis(1));
+  }
+  /// Open ones of spools, with a name or without.
+  [[nodiscard]] int descriptors() const {
+    const std::string spools = (folder.path / "outputs").string();
+    int count = 0;
+    for (const auto& fd : std::filesystem::directory_iterator("/proc/self/fd")) {
+      std::error_code gone;
+      const std::string target = std::filesystem::read_symlink(fd.path(), gone).string();
+      if (target.starts_with(spools)) ++count;
+    }
+    return count;
   }
   [[nodiscard]] bool spooled() const {
     const auto folder_there = folder.path / "outputs";
@@ -177,7 +189,9 @@ TEST_CASE("artifact stream: a writer waits for an upload that asks for nothing y
   std::unique_ptr<Spool> spool;
   std::size_t written = 0;
   const auto runner = [&]() -> Awaitable<void> {
-    Result<std::unique_ptr<Spool>> opened = co_await Spool::open(pool, folder.path / "spool", 1);
+    const MakeRoom no_cache;
+    Result<std::unique_ptr<Spool>> opened =
+        co_await Spool::open(pool, folder.path / "spool", 1, no_cache);
     REQUIRE(opened.ok());
     spool = *std::move(opened);
     const std::string piece(kMiB, 'x');
@@ -275,6 +289,42 @@ TEST_CASE("artifact stream: a refusal is told to the writer", "[storage][stream]
   f.loop.run(runner());
   CHECK(f.server.uploads.empty());
   CHECK(f.outputs->artifacts().empty());
+}
+
+TEST_CASE("artifact stream: a slow writer is told of a refusal before the next part is full",
+          "[storage][stream]") {
+  Fixture f;
+  f.server.fault = [&](const http::ServerRequest& request) -> std::optional<http::ServerResponse> {
+    if (!UploadFixture::is_part(request, "1")) return std::nullopt;
+    return http::error_response(403, "no", "not here");
+  };
+  const auto runner = [&]() -> Awaitable<void> {
+    const std::unique_ptr<ArtifactStream> stream = co_await f.open();
+    const std::string part = pattern(1000);
+    Result<void> written = co_await stream->write(part);
+    for (int more = 0; written.ok() && more < 900; ++more) {
+      co_await f.world->clock.sleep_for(Millis(1));
+      written = co_await stream->write("x");
+    }
+    REQUIRE_FALSE(written.ok());
+    CHECK(written.error().code == "http_403");
+  };
+  f.loop.run(runner());
+}
+
+TEST_CASE("artifact stream: one that is finished keeps no room on the disk", "[storage][stream]") {
+  Fixture f;
+  const auto runner = [&]() -> Awaitable<void> {
+    const std::unique_ptr<ArtifactStream> stream = co_await f.open();
+    const std::string bytes = pattern(2500);
+    const Result<void> written = co_await stream->write(bytes);
+    REQUIRE(written.ok());
+    CHECK(f.descriptors() > 0);
+    const Result<Artifact> artifact = co_await stream->finish();
+    REQUIRE(artifact.ok());
+    CHECK(f.descriptors() == 0);  // while the runner goes on
+  };
+  f.loop.run(runner());
 }
 
 }  // namespace pn::storage
