@@ -43,37 +43,25 @@ Result<DataItem> item_of(const Json& object) {
   return item;
 }
 
-}  // namespace
-
-Result<DataItem> parse_item(std::string_view body) {
-  const Result<Json> parsed = parse_json(body);
-  if (!parsed.ok()) return parsed.error();
-  return item_of(*parsed);
-}
-
-Result<std::vector<DataItem>> parse_items(std::string_view body) {
-  const Result<Json> parsed = parse_json(body);
-  if (!parsed.ok()) return parsed.error();
-  JsonFields fields(*parsed, "data list");
+Result<std::vector<DataItem>> items_of(const Json& object) {
+  JsonFields fields(object, "data list");
   const Json* array = fields.array("data");
   const Result<void> done = fields.done();
   if (!done.ok()) return done.error();
   std::vector<DataItem> out;
   if (array == nullptr) return out;
   out.reserve(array->size());
-  for (const Json& object : *array) {
-    Result<DataItem> item = item_of(object);
+  for (const Json& one : *array) {
+    Result<DataItem> item = item_of(one);
     if (!item.ok()) return std::move(item).error();
     out.push_back(*std::move(item));
   }
   return out;
 }
 
-Result<UploadLimits> parse_limits(std::string_view body) {
-  const Result<Json> parsed = parse_json(body);
-  if (!parsed.ok()) return parsed.error();
+Result<UploadLimits> limits_of(const Json& object) {
   UploadLimits out;
-  JsonFields fields(*parsed, "server info");
+  JsonFields fields(object, "server info");
   if (const Json* upload = fields.object("upload")) {
     JsonFields inner(*upload, "server info, upload");
     const std::optional<std::int64_t> bytes = inner.integer("request_max_bytes");
@@ -90,10 +78,8 @@ Result<UploadLimits> parse_limits(std::string_view body) {
   return out;
 }
 
-Result<MultipartUpload> parse_initiated(std::string_view body) {
-  const Result<Json> parsed = parse_json(body);
-  if (!parsed.ok()) return parsed.error();
-  JsonFields fields(*parsed, "multipart upload");
+Result<MultipartUpload> initiated_of(const Json& object) {
+  JsonFields fields(object, "multipart upload");
   MultipartUpload out;
   out.upload_id = fields.need_string("upload_id");
   const std::int64_t part_size = fields.need_integer("part_size");
@@ -104,15 +90,39 @@ Result<MultipartUpload> parse_initiated(std::string_view body) {
   return out;
 }
 
-Result<std::string> parse_etag(std::string_view body) {
-  const Result<Json> parsed = parse_json(body);
-  if (!parsed.ok()) return parsed.error();
-  JsonFields fields(*parsed, "uploaded part");
+Result<std::string> etag_of(const Json& object) {
+  JsonFields fields(object, "uploaded part");
   std::string etag = fields.need_string("etag");
   const Result<void> done = fields.done();
   if (!done.ok()) return done.error();
   return etag;
 }
+
+/// What cannot be read may be the page of a proxy: it is nobody's fault that another attempt would
+/// repeat.
+template <class T>
+Result<T> parsed(std::string_view body, Result<T> (*read)(const Json&)) {
+  const Result<Json> json = parse_json(body);
+  Result<T> out = json.ok() ? read(*json) : Result<T>(json.error());
+  if (out.ok()) return out;
+  Error unreadable = std::move(out).error();
+  unreadable.kind = ErrorKind::retry;
+  return unreadable;
+}
+
+}  // namespace
+
+Result<DataItem> parse_item(std::string_view body) { return parsed(body, item_of); }
+
+Result<std::vector<DataItem>> parse_items(std::string_view body) { return parsed(body, items_of); }
+
+Result<UploadLimits> parse_limits(std::string_view body) { return parsed(body, limits_of); }
+
+Result<MultipartUpload> parse_initiated(std::string_view body) {
+  return parsed(body, initiated_of);
+}
+
+Result<std::string> parse_etag(std::string_view body) { return parsed(body, etag_of); }
 
 std::string initiate_body(std::string_view name,
                           std::string_view data_type,

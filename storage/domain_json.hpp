@@ -43,7 +43,7 @@ struct UploadedPart {
   std::string etag;
 };
 
-// Answers; kind `corrupt` when they do not hold what they must.
+// Answers; kind `retry`, code "json_*", when they do not hold what they must.
 Result<DataItem> parse_item(std::string_view body);
 /// {"data":[...]}
 Result<std::vector<DataItem>> parse_items(std::string_view body);

@@ -128,7 +128,8 @@ Awaitable<Result<void>> Download::look() {
     items = *std::exchange(order_.listed, std::nullopt);
   } else {
     Result<std::vector<DataItem>> listed = co_await list_data(calls_, order_.query);
-    const bool unreadable = !listed.ok() && (listed.error().kind == ErrorKind::corrupt ||
+    const bool unreadable = !listed.ok() && (listed.error().code.starts_with("json_") ||
+                                             listed.error().kind == ErrorKind::corrupt ||
                                              listed.error().code == "body_too_large");
     if (listed.ok()) {
       items = *std::move(listed);

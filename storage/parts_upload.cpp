@@ -282,10 +282,8 @@ Awaitable<Result<std::string>> PartsUpload::put_until_told(http::Request request
     if (etag.ok()) co_return etag;
     // What stands before the server answered in its place, perhaps: that passes as an outage does,
     // and is no reason to throw the other parts away.
-    Error unread = std::move(etag).error();
-    unread.kind = ErrorKind::retry;
-    const bool again = co_await patience.again(unread);
-    if (!again || !request.source->rewind()) co_return unread;
+    const bool again = co_await patience.again(etag.error());
+    if (!again || !request.source->rewind()) co_return etag;
   }
 }
 

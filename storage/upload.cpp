@@ -48,9 +48,8 @@ Result<DataItem> first_item(std::string_view body) {
   Result<std::vector<DataItem>> items = parse_items(body);
   if (!items.ok()) return std::move(items).error();
   if (items->empty()) {
-    return Error(ErrorKind::corrupt,
-                 "data_missing",
-                 "the domain server confirmed an upload without a record");
+    return Error(
+        ErrorKind::retry, "data_missing", "the domain server confirmed an upload without a record");
   }
   return std::move(items->front());
 }
@@ -109,7 +108,7 @@ Awaitable<bool> Upload::needs_parts(const UploadLimits& allowed) {
   const std::uint64_t room = most - std::min(most, envelope);
   const std::uint64_t there = co_await feed_.available(0, room + 1);
   // Empty content is refused in parts.
-  co_return there > room&& there > 0;
+  co_return there > 0 && there > room;
 }
 
 Awaitable<Result<DataItem>> Upload::try_once(const UploadLimits& allowed) {
