@@ -47,13 +47,14 @@ fs::path DownloadFolder::place(const DataId& id,
   const fs::path base = own == places_.end() ? path_ : path_ / own->second;
   const fs::path wanted = base / download_path(name, data_type);
   // Two names may differ only in characters that a file's name does not keep.
-  fs::path path = wanted;
-  for (int n = 2; !taken_.insert(path).second; ++n) {
-    const std::string tail = "_" + std::to_string(n) + wanted.extension().string();
+  const auto [taken, first] = taken_.try_emplace(wanted, 2);
+  if (first) return wanted;
+  for (int& number = taken->second;; ++number) {
+    const std::string tail = "_" + std::to_string(number) + wanted.extension().string();
     const std::string stem = wanted.stem().string().substr(0, kFileNameLimit - tail.size());
-    path = wanted.parent_path() / (stem + tail);
+    fs::path path = wanted.parent_path() / (stem + tail);
+    if (taken_.try_emplace(path, 2).second) return path;
   }
-  return path;
 }
 
 Result<void> DownloadFolder::make() {

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
-#include <set>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -62,7 +61,7 @@ class DownloadFolder final {
   bool made_ = false;
   bool kept_ = false;
   std::uint64_t temporaries_ = 0;
-  std::set<std::filesystem::path> taken_;
+  std::map<std::filesystem::path, int> taken_;  ///< and the number to try next for its like
   std::vector<std::pair<WholeFile, std::filesystem::path>> small_;
 };
 
