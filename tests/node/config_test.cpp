@@ -4,8 +4,6 @@
 #include "base/log.hpp"
 #include "base/time.hpp"
 #include "node/settings.hpp"
-#include "tests/support/private_ca.hpp"
-#include "tests/support/temp_folder.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -24,9 +22,6 @@
 
 namespace pn::node {
 namespace {
-
-using pn::testing::PrivateCa;
-using pn::testing::TempFolder;
 
 const char* const kKey = "4c0883a69102937d6231471b5dbb6204fe5129617082798ce3f4fdf2548b6f90";
 
@@ -439,29 +434,6 @@ TEST_CASE("config: secrets may come from files, but not from both", "[node][conf
   CHECK(names(parse_config(environment, host()).faults, "the file is empty"));
 }
 
-TEST_CASE("config: EXTRA_CA_FILE must hold sound certificates", "[node][config]") {
-  const TempFolder folder;
-  const std::string good = folder.write("ca.pem", PrivateCa().certificate()).string();
-  const ParsedConfig parsed = with({{"EXTRA_CA_FILE", good}});
-  CHECK(parsed.faults.empty());
-  CHECK(parsed.config.extra_ca_file == good);
-  CHECK(with({}).config.extra_ca_file.empty());
-
-  const std::string damaged =
-      folder.write("damaged.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
-          .string();
-  const std::string empty = folder.write("empty.pem", "").string();
-  for (const std::string& bad : {folder.file("none"), folder.path.string(), empty, damaged}) {
-    INFO(bad);
-    const std::vector<std::string> faults = with({{"EXTRA_CA_FILE", bad}}).faults;
-    REQUIRE(faults.size() == 1);
-    CHECK(names(faults, "EXTRA_CA_FILE=" + bad + ": "));
-  }
-  // What `run` would find one after another is told at once.
-  CHECK(with({{"EXTRA_CA_FILE", empty}, {"HTTPS_PROXY", "http://p:99999"}, {"HTTP_PROXY", "a b"}})
-            .faults.size() == 3);
-}
-
 TEST_CASE("config: relations between settings are checked", "[node][config]") {
   CHECK(names(with({{"HEARTBEAT_MIN_RATIO", "0.5"}, {"HEARTBEAT_MAX_RATIO", "0.4"}}).faults,
               "must not be above HEARTBEAT_MAX_RATIO (0.4)"));
@@ -482,14 +454,6 @@ TEST_CASE("config: where the state lives by default", "[node][config]") {
   CHECK(parse_config(environment, host()).config.state_dir == "/home/me/.local/state/posenode");
   environment["XDG_STATE_HOME"] = "/x";
   CHECK(parse_config(environment, host()).config.state_dir == "/x/posenode");
-}
-
-TEST_CASE("config: proxies are read in lower case too", "[node][config]") {
-  const ParsedConfig parsed =
-      with({{"https_proxy", "http://low:1"}, {"HTTP_PROXY", "http://plain:2"}});
-  REQUIRE(parsed.faults.empty());
-  CHECK(client_options(parsed.config).https_proxy == "http://low:1");
-  CHECK(client_options(parsed.config).http_proxy == "http://plain:2");
 }
 
 TEST_CASE("settings: each row says what it is for and what is allowed", "[node][config]") {
