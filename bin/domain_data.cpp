@@ -17,7 +17,6 @@
 #include "storage/token_source.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
@@ -54,19 +53,6 @@ class GrantTokens final : public storage::TokenSource {
 
 /// As a node's UPLOAD_PARALLEL by default.
 constexpr unsigned kMostParallel = 8;
-
-struct Hashed {
-  std::string hex;
-  std::uint64_t size = 0;
-};
-
-Result<Hashed> hash_file(const std::filesystem::path& file, const std::atomic<bool>& stop) {
-  const Result<storage::Content> content = storage::Content::of_file(file);
-  if (!content) return content.error();
-  Result<std::string> hex = content->digest(0, content->size(), stop);
-  if (!hex) return within(file.string(), std::move(hex).error());
-  return Hashed{.hex = *std::move(hex), .size = content->size()};
-}
 
 }  // namespace
 
@@ -120,13 +106,15 @@ Awaitable<Result<PutFile>> DomainData::put(std::filesystem::path file,
   const Result<void> is_ready = co_await ready();
   if (!is_ready.ok()) co_return is_ready.error();
   const bool by_content = name.empty();
-  auto work = [&file](const std::atomic<bool>& stop) { return hash_file(file, stop); };
-  Awaitable<Result<Hashed>> hashing = offload_stoppable(io_, work);
-  const Result<Hashed> hashed = co_await std::move(hashing);
-  if (!hashed) co_return hashed.error();
+  const auto open = [&file] { return storage::Content::of_file(file); };
+  const Result<storage::Content> content = co_await offload(io_, open);
+  if (!content) co_return content.error();
+  const std::uint64_t size = content->size();
+  const Result<std::string> hex = co_await storage::digest_of(*content, 0, size, io_);
+  if (!hex) co_return within(file.string(), hex.error());
 
   storage::UploadOrder order;
-  order.name = by_content ? storage::file_data_name(file.string(), hashed->hex) : std::move(name);
+  order.name = by_content ? storage::file_data_name(file.string(), *hex) : std::move(name);
   order.data_type = type.empty() ? storage::file_data_type(file.string()) : std::move(type);
   order.file = file;
   const Result<void> name_sound = storage::check_name("name", order.name);
@@ -141,8 +129,8 @@ Awaitable<Result<PutFile>> DomainData::put(std::filesystem::path file,
   PutFile out;
   for (DataItem& item : *there) {
     if (item.name != order.name || item.data_type != order.data_type) continue;
-    const bool same = item.sha256.empty() ? by_content : item.sha256 == hashed->hex;
-    if (same && item.size == hashed->size) {
+    const bool same = item.sha256.empty() ? by_content : item.sha256 == *hex;
+    if (same && item.size == size) {
       out.item = std::move(item);
       out.reused = true;
       co_return out;
