@@ -34,6 +34,13 @@ void check_fault(const Error& error) {
   require(!error.detail.empty(), "an error says what is wrong");
 }
 
+/// Of a domain server, in whose place a proxy may have answered.
+void check_unreadable(const Error& error) {
+  require(error.kind == ErrorKind::retry, "an answer that cannot be read may come again");
+  require(error.code.starts_with("json_"), "what was wrong is told");
+  require(!error.detail.empty(), "an error says what is wrong");
+}
+
 void check_json(std::string_view text) {
   const Result<Json> parsed = parse_json(text);
   if (!parsed.ok()) return check_fault(parsed.error());
@@ -86,21 +93,21 @@ void check_leases(std::string_view text) {
 
 void check_storage(std::string_view text) {
   const auto items = storage::parse_items(text);
-  if (!items.ok()) check_fault(items.error());
+  if (!items.ok()) check_unreadable(items.error());
   if (items.ok()) {
     for (const storage::DataItem& item : *items) require(!item.id.empty(), "an item has an id");
   }
   const auto item = storage::parse_item(text);
-  if (!item.ok()) check_fault(item.error());
+  if (!item.ok()) check_unreadable(item.error());
   const auto limits = storage::parse_limits(text);
-  if (!limits.ok()) check_fault(limits.error());
+  if (!limits.ok()) check_unreadable(limits.error());
   require(!limits.ok() || limits->request_max_bytes.value_or(1) > 0, "a limit lets something pass");
   const auto initiated = storage::parse_initiated(text);
-  if (!initiated.ok()) check_fault(initiated.error());
+  if (!initiated.ok()) check_unreadable(initiated.error());
   require(!initiated.ok() || (initiated->part_size > 0 && !initiated->upload_id.empty()),
           "an upload has parts");
   const auto etag = storage::parse_etag(text);
-  if (!etag.ok()) return check_fault(etag.error());
+  if (!etag.ok()) return check_unreadable(etag.error());
   const Result<Json> complete = parse_json(storage::complete_body({{1, *etag}, {2, "e"}}));
   require(complete.ok(), "a list of parts is JSON");
   const auto parts = market::parse_parts(*complete);
