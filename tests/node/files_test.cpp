@@ -11,6 +11,7 @@
 #include "node/state_dir.hpp"
 #include "node/workspace.hpp"
 #include "tests/support/fake_rng.hpp"
+#include "tests/support/in_child.hpp"
 #include "tests/support/temp_folder.hpp"
 
 #include <atomic>
@@ -29,7 +30,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/types.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 namespace pn::node {
@@ -60,9 +60,9 @@ void fill_and_lock(const fs::path& workspace, const fs::path& foreign) {
   ::chmod((workspace / "packed").c_str(), 0555);
 }
 
-/// 0, or which step went wrong; 77: it cannot be tried here.
+/// 0, or which step went wrong; kNotHere.
 int remove_locked(const fs::path& dir) {
-  if (!become_plain_user(dir)) return 77;
+  if (!become_plain_user(dir)) return pn::testing::kNotHere;
   testing::FakeRng rng;
   const fs::path foreign = dir / "foreign";
   if (::mkdir(foreign.c_str(), 0700) != 0 || ::chmod(foreign.c_str(), 0555) != 0) return 1;
@@ -139,16 +139,12 @@ TEST_CASE("workspace: a folder that cannot be made is the task's failure", "[nod
 TEST_CASE("workspace: one whose runner made folders read-only goes, and nothing behind a link",
           "[node][workspace][gc]") {
   const pn::testing::TempFolder dir;
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(remove_locked(dir.path));
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  REQUIRE(WIFEXITED(status));
-  if (WEXITSTATUS(status) == 77) {
+  const int wrong = pn::testing::in_child([&] { return remove_locked(dir.path); });
+  if (wrong == pn::testing::kNotHere) {
     WARN("skipped: root can be no other user here");
     return;
   }
-  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(wrong == 0);
   CHECK(dir.listing() == std::vector<std::string>{"foreign"});
 }
 

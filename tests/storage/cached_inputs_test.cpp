@@ -12,6 +12,7 @@
 #include "tests/storage/domain_fixture.hpp"
 #include "tests/storage/domain_world.hpp"
 #include "tests/storage/fake_domain_server.hpp"
+#include "tests/support/in_child.hpp"
 #include "tests/support/small_disk.hpp"
 #include "tests/support/temp_folder.hpp"
 #include "tests/support/test_loop.hpp"
@@ -20,10 +21,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <exception>
 #include <filesystem>
 #include <fstream>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,8 +30,6 @@
 #include <vector>
 
 #include <catch2/catch.hpp>
-#include <sys/types.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 namespace pn::storage {
@@ -97,10 +94,10 @@ Awaitable<bool> stream(TaskArtifacts& outputs, std::size_t pieces) {
   co_return artifact.ok();
 }
 
-/// On a disk of 3 MiB, most of which the cache has: 0, or which step went wrong; 77: there is none.
+/// On a disk of 3 MiB, most of which the cache has: 0, or which step went wrong; kNotHere.
 int work_on_full_disk(const fs::path& disk) {
   constexpr std::size_t kMost = 2'000'000;
-  if (!testing::mount_small_disk(disk, "3m")) return 77;
+  if (!testing::mount_small_disk(disk, "3m")) return pn::testing::kNotHere;
   World w(disk);
   w.server.part_size = 500'000;
   const std::string a = w.server.add("a", "ply", std::string(kMost, 'a'));
@@ -219,24 +216,12 @@ TEST_CASE("cache: what a list does not show whole is not kept", "[storage][cache
 TEST_CASE("cache: where the disk is full it gives way to an input and to a stream's spool",
           "[storage][cache]") {
   const TempFolder disk;
-  const pid_t child = ::fork();
-  if (child == 0) {
-    int wrong = 99;
-    try {
-      wrong = work_on_full_disk(disk.path);
-    } catch (const std::exception& failure) {
-      std::cerr << failure.what() << "\n";
-    }
-    ::_exit(wrong);
-  }
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  REQUIRE(WIFEXITED(status));
-  if (WEXITSTATUS(status) == 77) {
+  const int wrong = pn::testing::in_child([&] { return work_on_full_disk(disk.path); });
+  if (wrong == pn::testing::kNotHere) {
     WARN("skipped: this machine does not let a user mount a tmpfs");
     return;
   }
-  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(wrong == 0);
 }
 
 TEST_CASE("cache: the same 1 GiB input again costs no byte", "[storage][cache][.slow]") {

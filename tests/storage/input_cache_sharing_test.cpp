@@ -2,6 +2,7 @@
 #include "base/result.hpp"
 #include "storage/input_cache.hpp"
 #include "tests/storage/cache_fixture.hpp"
+#include "tests/support/in_child.hpp"
 #include "tests/support/small_disk.hpp"
 #include "tests/support/temp_folder.hpp"
 
@@ -190,29 +191,25 @@ TEST_CASE("cache: a disk that is full is an error of that kind, and nothing is l
   const TempFolder work;
   const TempFolder disk;
   const fs::path download = work.write("download", content_of(item(1, 2'000'000)));
-  const pid_t child = ::fork();
-  if (child == 0) {
-    if (!pn::testing::mount_small_disk(disk.path, "1m")) ::_exit(77);
+  const int wrong = pn::testing::in_child([&] {
+    if (!pn::testing::mount_small_disk(disk.path, "1m")) return pn::testing::kNotHere;
     const auto cache = InputCache::open({.folder = disk.path / "cache", .max_bytes = 10'000'000});
-    if (!cache.ok()) ::_exit(2);
+    if (!cache.ok()) return 2;
     const Result<void> kept = (*cache)->keep(item(1, 2'000'000), download);
-    if (kept.ok() || kept.error().kind != ErrorKind::full) ::_exit(3);
-    if ((*cache)->bytes() != 0 || stored_in(disk.path / "cache") != 0) ::_exit(4);
+    if (kept.ok() || kept.error().kind != ErrorKind::full) return 3;
+    if ((*cache)->bytes() != 0 || stored_in(disk.path / "cache") != 0) return 4;
     const fs::path fits = work.write("small", content_of(item(2, 500'000)));
-    if (!(*cache)->keep(item(2, 500'000), fits).ok()) ::_exit(5);
+    if (!(*cache)->keep(item(2, 500'000), fits).ok()) return 5;
     // On the same disk it is a link, which needs no room.
     const Result<bool> taken = (*cache)->take(item(2, 500'000), disk.path / "input");
-    if (!taken.ok() || !*taken) ::_exit(6);
-    ::_exit(TempFolder::read(disk.path / "input") == content_of(item(2, 500'000)) ? 0 : 7);
-  }
-  int status = 0;
-  REQUIRE(::waitpid(child, &status, 0) == child);
-  REQUIRE(WIFEXITED(status));
-  if (WEXITSTATUS(status) == 77) {
+    if (!taken.ok() || !*taken) return 6;
+    return TempFolder::read(disk.path / "input") == content_of(item(2, 500'000)) ? 0 : 7;
+  });
+  if (wrong == pn::testing::kNotHere) {
     WARN("skipped: this machine does not let a user mount a tmpfs");
     return;
   }
-  CHECK(WEXITSTATUS(status) == 0);
+  CHECK(wrong == 0);
 }
 
 }  // namespace pn::storage
