@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -68,6 +69,7 @@ std::size_t ids_in_one_request(std::span<const DataId> ids) {
 
 Awaitable<Result<std::vector<DataItem>>> list_data(DomainCalls& calls, DataQuery query) {
   std::vector<DataItem> all;
+  std::optional<Error> none;
   std::vector<DataId> left = query.ids;
   do {
     const std::size_t fitting = std::min(ids_in_one_request(left), left.size());
@@ -75,9 +77,15 @@ Awaitable<Result<std::vector<DataItem>>> list_data(DomainCalls& calls, DataQuery
     query.ids.assign(left.begin(), end);
     left.erase(left.begin(), end);
     Result<std::vector<DataItem>> some = co_await list_once(calls, query);
-    if (!some.ok()) co_return some;
-    std::move(some->begin(), some->end(), std::back_inserter(all));
+    if (some.ok()) {
+      std::move(some->begin(), some->end(), std::back_inserter(all));
+    } else if (some.error().kind == ErrorKind::not_found) {
+      none = some.error();  // of these; there may be others
+    } else {
+      co_return some;
+    }
   } while (!left.empty());
+  if (all.empty() && none) co_return *none;
   co_return all;
 }
 

@@ -124,6 +124,11 @@ Result<MultipartUpload> parse_initiated(std::string_view body) {
 
 Result<std::string> parse_etag(std::string_view body) { return parsed(body, etag_of); }
 
+bool is_unreadable(const Error& error) {
+  return error.kind == ErrorKind::corrupt || error.code.starts_with("json_") ||
+         error.code == "body_too_large";
+}
+
 std::string initiate_body(std::string_view name,
                           std::string_view data_type,
                           std::optional<std::uint64_t> size,

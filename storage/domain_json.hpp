@@ -45,6 +45,8 @@ struct UploadedPart {
 
 // Answers; kind `retry`, code "json_*", when they do not hold what they must.
 Result<DataItem> parse_item(std::string_view body);
+/// Whether a server answered what it was asked for, but nothing that can be read.
+bool is_unreadable(const Error& error);
 /// {"data":[...]}
 Result<std::vector<DataItem>> parse_items(std::string_view body);
 Result<UploadLimits> parse_limits(std::string_view body);

@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "base/offload.hpp"
 #include "base/result.hpp"
+#include "base/time.hpp"
 #include "http/client.hpp"
 #include "http/types.hpp"
 #include "storage/cid.hpp"
@@ -77,6 +78,7 @@ Awaitable<void> Download::clean_up() {
     folder_.keep();
     co_return;
   }
+  if (sink_) reserved_ += sink_->take_reserved();  // of an answer that was cut off
   budget_.give_back(std::exchange(reserved_, 0));
   co_await remove();
 }
@@ -98,6 +100,8 @@ Awaitable<Result<std::vector<InputFile>>> Download::try_all() {
       const Result<void> looked = co_await look();
       if (!looked.ok()) co_return looked.error();
     }
+    moved_ = false;
+    const SteadyTime begun = calls_.parts().clock.steady_now();
     const Result<void> done = co_await advance();
     if (done.ok()) {
       std::vector<InputFile> all = files();
@@ -106,6 +110,8 @@ Awaitable<Result<std::vector<InputFile>>> Download::try_all() {
     }
     const std::uint64_t now = bytes();
     if (now > furthest) patience.progressed();
+    // What begins anew each time comes no further, but its server is not away.
+    if (moved_) patience.moved(calls_.parts().clock.steady_now() - begun);
     furthest = std::max(furthest, now);
 
     Error error = done.error();
@@ -128,12 +134,9 @@ Awaitable<Result<void>> Download::look() {
     items = *std::exchange(order_.listed, std::nullopt);
   } else {
     Result<std::vector<DataItem>> listed = co_await list_data(calls_, order_.query);
-    const bool unreadable = !listed.ok() && (listed.error().code.starts_with("json_") ||
-                                             listed.error().kind == ErrorKind::corrupt ||
-                                             listed.error().code == "body_too_large");
     if (listed.ok()) {
       items = *std::move(listed);
-    } else if (!unreadable && !is_no_such_call(listed.error())) {
+    } else if (!is_unreadable(listed.error()) && !is_no_such_call(listed.error())) {
       co_return listed.error();
     }
   }
@@ -201,7 +204,8 @@ Awaitable<Result<void>> Download::stream(DataQuery query, std::vector<std::size_
   const Result<http::Response> answer = co_await calls_.once(std::move(request));
   const Result<http::Response> good = success(answer);
   const Result<void> ended = co_await sink_->end();
-  reserved_ += sink_->reserved();
+  reserved_ += sink_->take_reserved();
+  moved_ = moved_ || sink_->begun();
   accounted_ = accounted_ && sink_->accounted();
   take_in(sink_->take_parts());
   // Said of what a list names, it is no answer to believe: see below.

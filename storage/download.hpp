@@ -81,6 +81,7 @@ class Download final {
   bool accounted_ = true;   ///< no answer that broke can have held a part that no list names
   bool in_order_ = true;    ///< the parts came in the list's order
   bool no_ranges_ = false;  ///< the server has no raw reads
+  bool moved_ = false;      ///< an answer began in this try
   bool from_cache_ = false;
   std::uint64_t reserved_ = 0;       ///< of the budget
   std::vector<InputFile> came_;      ///< listed or not, in the order sent

@@ -43,7 +43,9 @@ class PartsSink final : public http::BodySink {
   // After end().
   [[nodiscard]] std::vector<PartsWriter::Part> take_parts();
   [[nodiscard]] std::optional<PartsWriter::Half> take_half();
-  [[nodiscard]] std::uint64_t reserved() const { return writer_ ? writer_->reserved() : 0; }
+  [[nodiscard]] std::uint64_t take_reserved() { return writer_ ? writer_->take_reserved() : 0; }
+  /// The answer has.
+  [[nodiscard]] bool begun() const { return writer_ != nullptr; }
   [[nodiscard]] bool accounted() const { return !writer_ || writer_->accounted(); }
 
  private:

@@ -307,18 +307,30 @@ Awaitable<Result<DataItem>> PartsUpload::complete() {
   request.timeout = std::max<std::chrono::milliseconds>(request.timeout, kCompleteTimeout);
   bool lost = false;
   DomainCalls::BeforeAgain noting = [&lost] { return note_lost(lost); };
-  const Result<http::Response> answer =
-      co_await calls_.exchange(std::move(request), std::move(noting));
-  const Result<http::Response> good = success(answer);
-  if (good.ok()) co_return parse_item(good->body);
-  const bool forgotten = good.error().kind == ErrorKind::not_found;
+  Patience patience = calls_.patience();
+  std::optional<Error> failed;
+  for (;;) {
+    http::Request attempt = request;
+    const Result<http::Response> answer = co_await calls_.exchange(std::move(attempt), noting);
+    const Result<http::Response> good = success(answer);
+    if (!good.ok()) {
+      failed = good.error();
+      break;
+    }
+    Result<DataItem> item = parse_item(good->body);
+    if (item.ok()) co_return item;
+    lost = true;  // what stands before the server may have answered for it
+    const bool again = co_await patience.again(item.error());
+    if (!again) co_return item;
+  }
+  const bool forgotten = failed->kind == ErrorKind::not_found;
   gone_ = forgotten;
   // An earlier try may have done it, and then it is gone for that reason.
-  if (lost && (forgotten || good.error().code == "http_409")) {
-    co_return Error(ErrorKind::restart, "completion_unknown", good.error().detail);
+  if (lost && (forgotten || failed->code == "http_409")) {
+    co_return Error(ErrorKind::restart, "completion_unknown", failed->detail);
   }
   if (forgotten) co_return upload_gone("the server forgot the upload");
-  co_return good.error();
+  co_return *failed;
 }
 
 /// However it ended: nothing of ours is under way any more, and what is left is left on purpose.

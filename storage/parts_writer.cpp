@@ -129,7 +129,9 @@ bool PartsWriter::holds_only_asked() const {
              std::min(around, std::numeric_limits<std::uint64_t>::max() - current_.file.size);
 }
 
-bool PartsWriter::accounted() const { return !begun_ || only_asked_ || reader_.finish().ok(); }
+bool PartsWriter::accounted() const {
+  return !lost_unlisted_ && (!begun_ || only_asked_ || reader_.finish().ok());
+}
 
 Result<void> PartsWriter::end_part() {
   IncomingFile file = *std::move(file_);
@@ -139,6 +141,7 @@ Result<void> PartsWriter::end_part() {
   if (!right.ok()) {
     if (right.error().kind != ErrorKind::retry) return right;
     dropped_ = within("data " + current_.file.id.str(), right.error());  // the others may be good
+    lost_unlisted_ = lost_unlisted_ || !current_.listed;
     return {};
   }
   Result<void> landed = folder_.land(std::move(file), current_.file.path);

@@ -69,10 +69,10 @@ class PartsWriter final {
   [[nodiscard]] std::vector<Part> take_parts() { return std::move(parts_); }
   /// The part that was under way.
   [[nodiscard]] std::optional<Half> take_half();
-  /// How much of the budget was.
-  [[nodiscard]] std::uint64_t reserved() const { return reserved_; }
-  /// No part can have been missed that no list names: the answer was read to its end, or broke
-  /// before its first part, or its head shows that it has no others.
+  /// How much of the budget was, once.
+  [[nodiscard]] std::uint64_t take_reserved() { return std::exchange(reserved_, 0); }
+  /// No part can have been missed that no list names: none was dropped, and the answer was read to
+  /// its end, or broke before its first part, or its head shows that it has no others.
   [[nodiscard]] bool accounted() const;
 
  private:
@@ -87,7 +87,8 @@ class PartsWriter final {
   const Framing framing_;
   http::MultipartReader reader_;
   bool begun_ = false;      ///< a part has
-  bool only_asked_ = true;  ///< as far as the first part and the length tell
+  bool only_asked_ = true;  ///< as far as the first part and the head tell
+  bool lost_unlisted_ = false;
   Part current_;
   std::optional<IncomingFile> file_;  ///< of current_
   std::vector<Part> parts_;           ///< whole

@@ -173,7 +173,8 @@ Awaitable<Result<void>> TaskInputs::look(std::span<const DataId> ids,
   if (!listed.ok()) {
     // Each is asked for by itself then, and says what is wrong.
     const ErrorKind kind = listed.error().kind;
-    if (kind == ErrorKind::retry || kind == ErrorKind::unauthorized) co_return listed.error();
+    const bool passing = kind == ErrorKind::retry || kind == ErrorKind::unauthorized;
+    if (passing && !is_unreadable(listed.error())) co_return listed.error();
     co_return Result<void>();
   }
   for (DataItem& item : *listed) found.emplace(item.id, item);

@@ -102,6 +102,7 @@ Awaitable<Result<bool>> Upload::worth_another(std::string code) {
 
 Awaitable<bool> Upload::needs_parts(const UploadLimits& allowed) {
   if (!allowed.multipart || parts_refused_) co_return false;
+  if (whole_refused_) co_return true;
   const std::string boundary(2 * kBoundaryBytes, 'x');
   const std::uint64_t envelope = envelope_head(boundary).size() + envelope_tail(boundary).size();
   const std::uint64_t most = allowed.request_max_bytes.value_or(kRequestMax);
@@ -118,6 +119,7 @@ Awaitable<Result<DataItem>> Upload::try_once(const UploadLimits& allowed) {
     const bool too_large = !done.ok() && done.error().code == "http_413" && feed_.size() != 0;
     // What stands before a server may take less than the server says.
     if (!too_large || !allowed.multipart || parts_refused_) co_return done;
+    whole_refused_ = true;
   }
   Result<DataItem> done = co_await in_parts();
   co_return done;
@@ -189,7 +191,8 @@ Awaitable<Result<std::optional<DataItem>>> Upload::find_ours(std::uint64_t size)
     ours = *digest == item.sha256;
   } else if (ours && id_) {
     // The same size as before it was updated, perhaps: the time tells, where we know it.
-    ours = found_ && item.id == *id_ && item.updated_at != found_->updated_at;
+    const std::optional<DataItem>& before = found_ ? found_ : target_.existing;
+    ours = before && item.id == *id_ && item.updated_at != before->updated_at;
   }
   if (!ours) co_return std::optional<DataItem>();
   co_return found;
@@ -265,7 +268,11 @@ Awaitable<Result<DataItem>> Upload::in_one_request() {
   if (known) co_return *std::move(known);
   const Result<http::Response> good = success(answer);
   if (!good.ok()) co_return good.error();
-  co_return first_item(good->body);
+  Result<DataItem> item = first_item(good->body);
+  if (item.ok()) co_return item;
+  const Result<std::optional<DataItem>> ours = co_await find_ours(size);
+  if (ours.ok() && *ours) co_return **ours;
+  co_return item;
 }
 
 /// Before 100 MiB go out once more: did they come to anything the first time?

@@ -57,6 +57,7 @@ class Upload final {
   std::optional<DataItem> found_;      ///< as the last look-up saw it
   std::optional<std::string> digest_;  ///< of the whole content, once it was asked for
   bool parts_refused_ = false;         ///< an old server: one request whatever the size
+  bool whole_refused_ = false;         ///< too large for one request, as an answer showed
 };
 
 }  // namespace pn::storage

@@ -156,7 +156,8 @@ TEST_CASE("parts writer: what passes the limit is refused before it is written",
   REQUIRE_FALSE(refused.ok());
   CHECK(refused.error().kind == ErrorKind::full);
   CHECK(refused.error().code == "task_disk_full");
-  CHECK(w.writer.reserved() == 5);
+  CHECK(w.writer.take_reserved() == 5);
+  CHECK(w.writer.take_reserved() == 0);
   CHECK(w.budget.reserve(4).ok());
   CHECK_FALSE(w.budget.reserve(1).ok());
 }

@@ -94,6 +94,39 @@ TEST_CASE("task inputs: a CID of another server is refused without a request", "
   CHECK_THAT(missing.error().detail, Catch::Contains("nothing of that name"));
 }
 
+TEST_CASE("task inputs: several come also from a server whose lists cannot be read",
+          "[storage][ports]") {
+  Fixture f;
+  const std::string a = f.server.add("scan", "zip", "aaa");
+  const std::string b = f.server.add("scan2", "csv", "bb");
+  f.server.fault = [](const http::ServerRequest& r) -> std::optional<http::ServerResponse> {
+    if (r.headers.find("accept") != "application/json") return std::nullopt;
+    return http::ServerResponse::text(200, "<html>");
+  };
+  const auto got = f.all({Cid(a), Cid(b)});
+  REQUIRE(got.ok());
+  REQUIRE(got->size() == 2);
+  CHECK(TempFolder::read((*got)[1].files[0].path) == "bb");
+}
+
+TEST_CASE("task inputs: a list in several requests may lack all of one", "[storage][ports]") {
+  Fixture f;
+  const std::string there = f.server.add("scan", "zip", "aaa");
+  f.server.fault = [&](const http::ServerRequest& r) -> std::optional<http::ServerResponse> {
+    const std::string ids = r.query_value("ids").value_or("");
+    if (ids.find(there) != std::string::npos) return std::nullopt;
+    return http::error_response(404, "not_found", "nothing of that");
+  };
+  DataQuery query;
+  query.ids.emplace_back(there);
+  for (int i = 0; i < 400; ++i) query.ids.emplace_back("none-" + std::to_string(10'000 + i));
+  const auto listed = f.world.run(f.world.client->list(query));
+  REQUIRE(listed.ok());
+  REQUIRE(listed->size() == 1);
+  CHECK(listed->front().id == DataId(there));
+  CHECK(f.server.seen.size() > 1);
+}
+
 TEST_CASE("task inputs: many small ones share requests, in the order asked", "[storage][ports]") {
   Fixture f;
   std::vector<Cid> cids;

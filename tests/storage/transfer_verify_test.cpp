@@ -334,7 +334,23 @@ TEST_CASE("transfer_verify: parts that no list names are never lost, wherever an
   }
 }
 
-TEST_CASE("transfer_verify: what came whole of several items is not fetched again",
+TEST_CASE("transfer_verify: nor is one lost that comes damaged", "[storage][transfer_verify]") {
+  World w;
+  w.server.has_digests = true;
+  const std::string id = w.server.add("a", "ply", bytes_of(200));
+  w.server.related.push_back({"more", "csv", "related", 1});
+  bool first = true;
+  w.server.harm = [&](const http::ServerRequest&, http::ServerResponse&, std::string& body) {
+    if (std::exchange(first, false)) body[body.rfind("related")] ^= 1;
+  };
+  const Files files = w.get(id);
+  REQUIRE(files.ok());
+  REQUIRE(files->size() == 2);
+  CHECK(is_right(w.server, files->front()));
+  CHECK(TempFolder::read(files->back().path) == "related");
+}
+
+TEST_CASE("transfer_verify: of several items what came whole stays, where no other can be missing",
           "[storage][transfer_verify]") {
   World w;
   w.server.has_ranges = true;

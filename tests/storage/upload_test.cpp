@@ -378,6 +378,37 @@ TEST_CASE("upload: answers that make no sense are no fault of the data", "[stora
   CHECK(f.server.uploads.empty());
 }
 
+TEST_CASE("upload: an answer that cannot be read once is one that was lost", "[storage][upload]") {
+  Fixture f;
+  f.server.request_max = GENERATE(as<std::uint64_t>(), 100, 1 << 20);  // in parts, in one request
+  const bool done = GENERATE(true, false);        // by the server, before the proxy answers
+  bool once = false;
+  const auto answer = [&](const http::ServerRequest& r) -> std::optional<http::ServerResponse> {
+    const bool writes = UploadFixture::completes(r) || r.path.ends_with("/data");
+    if (r.method != http::Method::post || !writes || std::exchange(once, true)) {
+      return std::nullopt;
+    }
+    return http::ServerResponse::text(200, "<html>");
+  };
+  if (done) {
+    f.server.lost = answer;
+  } else {
+    f.server.fault = answer;
+  }
+  const std::string bytes = pattern(2500);
+  const auto item = f.upload_file(bytes);
+  const bool known = done || f.server.request_max == 100;  // else another attempt sends it
+  REQUIRE(item.ok() == known);
+  CHECK(once);
+  if (!known) {
+    CHECK(item.error().kind == ErrorKind::retry);
+    return;
+  }
+  CHECK(f.server.items.size() == 1);
+  CHECK(f.server.items.at(item->id.str()).bytes == bytes);
+  CHECK(f.server.items.at(item->id.str()).version == 1);
+}
+
 TEST_CASE("upload: a missing file is named", "[storage][upload]") {
   Fixture f;
   UploadOrder order;
