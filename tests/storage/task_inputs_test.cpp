@@ -119,7 +119,7 @@ TEST_CASE("task inputs: a list in several requests may lack all of one", "[stora
   };
   DataQuery query;
   query.ids.emplace_back(there);
-  for (int i = 0; i < 400; ++i) query.ids.emplace_back("none-" + std::to_string(10'000 + i));
+  for (int i = 0; i < 600; ++i) query.ids.emplace_back("none-" + std::to_string(10'000 + i));
   const auto listed = f.world.run(f.world.client->list(query));
   REQUIRE(listed.ok());
   REQUIRE(listed->size() == 1);
