@@ -169,21 +169,14 @@ TEST_CASE("outbox: a wall clock that is set forward sets nothing aside", "[node]
   // A machine without a clock of its own: it boots in the past, and NTP sets it.
   f.store(f.lease_of("t1"));
   f.loop.clock.step_system(400h);
-  f.loop.advance(24h);
+  f.loop.advance(1h);
   CHECK(f.outbox.status().pending == 1);
+  f.up = true;
+  f.loop.advance(1min);
+  CHECK(f.outbox.status().pending == 0);
+  CHECK(f.outbox.status().set_aside == 0);
+  CHECK(f.journal.rows.empty());
   CHECK_FALSE(f.logged("receipt.expired"));
-  SECTION("the server comes back") {
-    f.up = true;
-    f.loop.advance(1min);
-    CHECK(f.outbox.status().pending == 0);
-    CHECK(f.outbox.status().set_aside == 0);
-    CHECK(f.journal.rows.empty());
-  }
-  SECTION("the server stays away") {
-    f.loop.advance(145h);
-    CHECK(f.outbox.status().pending == 0);
-    CHECK(f.logged("receipt.expired"));
-  }
 }
 
 TEST_CASE("outbox: a wall clock that is set forward sets aside nothing of a former life either",
@@ -194,7 +187,7 @@ TEST_CASE("outbox: a wall clock that is set forward sets aside nothing of a form
   const SecondLife next(f);
   f.loop.advance(1min);
   f.loop.clock.step_system(400h);
-  f.loop.advance(24h);
+  f.loop.advance(1h);
   CHECK(next.outbox.status().pending == 1);
   f.up = true;
   f.loop.advance(1min);
@@ -206,9 +199,13 @@ TEST_CASE("outbox: a wall clock that is set back keeps nothing for longer", "[no
   OutboxFixture f;
   f.up = false;
   f.store(f.lease_of("t1"));
+  for (auto& [id, row] : f.journal.rows) row.at -= 166h;
+  const SecondLife next(f);
   f.loop.clock.step_system(-400h);
-  f.loop.advance(169h);
-  CHECK(f.outbox.status().pending == 0);
+  f.loop.advance(1h);
+  CHECK(next.outbox.status().pending == 1);
+  f.loop.advance(2h);
+  CHECK(next.outbox.status().pending == 0);
   CHECK(f.logged("receipt.expired"));
 }
 
