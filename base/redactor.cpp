@@ -98,7 +98,10 @@ struct Redactor::Impl {
     if (text[at] == '\\' && at > 0 && text[at - 1] == '\\') return std::nullopt;
     std::optional<std::size_t> end = find(form_key(text.data() + at), text, at);
     if (end) return end;
-    for (const std::uint32_t key : other_form_keys(text, at)) {
+    const std::optional<std::uint32_t> plain = plain_form_key(text, at);
+    if (plain) end = find(*plain, text, at);
+    if (end) return end;
+    for (const std::uint32_t key : decoded_form_keys(text, at)) {
       end = find(key, text, at);
       if (end) return end;
     }

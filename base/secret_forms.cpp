@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -253,18 +254,19 @@ std::uint32_t form_key(const char* bytes) {
   return key;
 }
 
-std::vector<std::uint32_t> other_form_keys(std::string_view text, std::size_t at) {
-  std::vector<std::uint32_t> out;
+std::optional<std::uint32_t> plain_form_key(std::string_view text, std::size_t at) {
   const std::string_view here = text.substr(at, kFormKey);
-  if (here.find_first_of("-_") != std::string_view::npos) {
-    std::string plain(here);
-    std::transform(plain.begin(), plain.end(), plain.begin(), plain64);
-    out.push_back(form_key(plain.data()));
-  }
-  if (here.find_first_of("%\\+") != std::string_view::npos) {
-    std::array<char, kFormKey> bytes{};
-    decoded_keys(text, at, bytes, 0, out);
-  }
+  if (here.find_first_of("-_") == std::string_view::npos) return std::nullopt;
+  std::array<char, kFormKey> plain{};
+  std::transform(here.begin(), here.end(), plain.begin(), plain64);
+  return form_key(plain.data());
+}
+
+std::vector<std::uint32_t> decoded_form_keys(std::string_view text, std::size_t at) {
+  std::vector<std::uint32_t> out;
+  if (text.substr(at, kFormKey).find_first_of("%\\+") == std::string_view::npos) return out;
+  std::array<char, kFormKey> bytes{};
+  decoded_keys(text, at, bytes, 0, out);
   return out;
 }
 

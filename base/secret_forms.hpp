@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,9 +31,11 @@ std::vector<SecretForm> secret_forms(std::string_view secret);
 /// Of the kFormKey bytes from `bytes` on.
 std::uint32_t form_key(const char* bytes);
 
-/// The keys besides its own that the text at `at` may stand for: in the other alphabet of base64,
-/// percent-encoded, escaped. `at` is followed by kFormKey bytes.
-std::vector<std::uint32_t> other_form_keys(std::string_view text, std::size_t at);
+// The keys besides its own that the text at `at`, where there are kFormKey bytes, may stand for.
+/// As the plain alphabet of base64 has it; nothing where it is that already.
+std::optional<std::uint32_t> plain_form_key(std::string_view text, std::size_t at);
+/// Decoded, where it is percent-encoded or escaped.
+std::vector<std::uint32_t> decoded_form_keys(std::string_view text, std::size_t at);
 
 /// Where `form`, which begins at `at`, ends with all that belongs to it; kNoForm where it does not
 /// stand there. The end of the text may cut it off.
