@@ -381,7 +381,7 @@ TEST_CASE("upload: answers that make no sense are no fault of the data", "[stora
 TEST_CASE("upload: an answer that cannot be read once is one that was lost", "[storage][upload]") {
   Fixture f;
   f.server.request_max = GENERATE(as<std::uint64_t>(), 100, 1 << 20);  // in parts, in one request
-  const bool done = GENERATE(true, false);        // by the server, before the proxy answers
+  const bool done = GENERATE(true, false);  // by the server, before the proxy answers
   bool once = false;
   const auto answer = [&](const http::ServerRequest& r) -> std::optional<http::ServerResponse> {
     const bool writes = UploadFixture::completes(r) || r.path.ends_with("/data");
