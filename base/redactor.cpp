@@ -35,6 +35,11 @@ constexpr std::string_view kCut = "...";  // where somebody cut a text
 std::size_t sieve_at(std::uint32_t key) { return (key * 2654435761U) >> 18U; }
 static_assert((std::size_t{1} << 14U) == kSieve);
 
+/// Whether a secret stood at `at`.
+bool is_instead(std::string_view text, std::size_t at) {
+  return text[at] == kInstead.front() && text.substr(at).starts_with(kInstead);
+}
+
 }  // namespace
 
 struct Redactor::Impl {
@@ -182,7 +187,7 @@ std::optional<std::string> Redactor::apply_once(std::string_view text, Hex hex) 
   std::shared_lock lock(impl_->mutex, std::defer_lock);
   if (any) lock.lock();
   for (std::size_t at = 0; at < text.size();) {
-    if (text[at] == kInstead.front() && text.substr(at).starts_with(kInstead)) {
+    if (is_instead(text, at)) {
       at += kInstead.size();
       continue;
     }
@@ -196,9 +201,27 @@ std::optional<std::string> Redactor::apply_once(std::string_view text, Hex hex) 
       ++at;
       continue;
     }
-    out.append(text.substr(copied, found.hide - copied));
-    out += kInstead;
-    copied = at = found.end;
+    // What stays of a shape, such as the label of a key, may hold a secret that is known.
+    for (++at; any && at < found.hide;) {
+      if (is_instead(text, at)) {
+        at += kInstead.size();
+        continue;
+      }
+      const std::optional<std::size_t> end = impl_->known(text, at);
+      if (!end) {
+        ++at;
+        continue;
+      }
+      out.append(text.substr(copied, at - copied));
+      out += kInstead;
+      copied = at = *end;
+    }
+    const std::size_t hide = std::max(found.hide, copied);
+    if (hide < found.end) {
+      out.append(text.substr(copied, hide - copied));
+      out += kInstead;
+    }
+    copied = at = std::max(found.end, copied);
   }
   if (copied == 0) return std::nullopt;
   out.append(text.substr(copied));

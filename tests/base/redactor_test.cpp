@@ -220,6 +220,15 @@ TEST_CASE("secrets: the log takes them out, bound pairs too", "[base][log][secre
   }
 }
 
+TEST_CASE("secrets: what stays of a shape holds none that is known", "[base][secrets]") {
+  Redactor redactor;
+  redactor.keep(secret("BACE-D"));
+  CHECK(redactor.clean("-----BEGIN BACE-D PRIVATE KEY-----\nMIIE\n-----END PRIVATE KEY-----") ==
+        "-----BEGIN [redacted] PRIVATE KEY-----[redacted]-----END PRIVATE KEY-----");
+  CHECK(redactor.clean("-----BEGIN BACE-D PRIVATE KEY-----BACE-D") ==
+        "-----BEGIN [redacted] PRIVATE KEY-----[redacted]");
+}
+
 TEST_CASE("secrets: a line costs microseconds, with every place taken", "[base][secrets]") {
   Redactor redactor;
   for (int i = 0; i < 512; ++i) {
